@@ -1,0 +1,145 @@
+"""Enlarges pictures four times with a trained generator."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import tensorflow as tf
+
+from srez_checkpoint import newest_checkpoint, read_options, restore
+from srez_image import (
+    PICTURE_SUFFIXES,
+    celeba_box,
+    centre_square,
+    comparison_grid,
+    read_image,
+    write_image,
+)
+from srez_model import SCALE, build_generator
+
+COMPARISON_SIDE = 256  # pixels; a small picture is magnified to about that for the eye
+
+
+def infer(infer_input, infer_output, checkpoint_dir, weights):
+    """Enlarges a picture, or each one in a folder, with the newest checkpoint's `weights`.
+
+    Writes PNG to `infer_output` (None: result.png, or the folder result for a folder), and beside
+    it a comparison of input, bicubic interpolation and result. `weights` is "ema" or "raw".
+
+    Raises:
+        OSError: no checkpoint, no input, output over the input, or some pictures of a folder
+            could not be read; then these are named and the others written.
+    """
+    source = Path(infer_input)
+    if not source.exists():
+        raise FileNotFoundError(
+            f"--infer_input={infer_input} does not exist: give a picture or a folder of them"
+        )
+    if not source.is_dir():
+        target = Path(infer_output or "result.png")
+        jobs = [(source, target, target.with_name(f"{target.stem}_compare.png"))]
+    else:
+        jobs = _folder_jobs(source, Path(infer_output or "result"))
+    _refuse_overwriting(jobs)
+    generator, size = load_generator(checkpoint_dir, weights)
+    if not source.is_dir():
+        _infer_one(*jobs[0], generator, size)
+        return
+    failures = []
+    for job in jobs:
+        try:
+            _infer_one(*job, generator, size)
+        except OSError as error:
+            failures.append(error)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    if failures:
+        raise OSError(f"{len(failures)} of {len(jobs)} pictures failed, the others are written")
+
+
+def load_generator(checkpoint_dir, weights):
+    """The newest checkpoint's generator and its input's side in training, in pixels.
+
+    Raises:
+        OSError: no checkpoint there, or a damaged one.
+    """
+    path = newest_checkpoint(checkpoint_dir)
+    if path is None:
+        raise FileNotFoundError(
+            f"no checkpoint in --checkpoint_dir={checkpoint_dir}; run --run train first"
+        )
+    size = read_options(path)["sample_size"] // SCALE
+    generator = build_generator()
+    restore(path, **{"average" if weights == "ema" else "generator": generator})
+    print(f"Using the {'averaged' if weights == 'ema' else 'raw'} weights of {path}.")
+    return generator, size
+
+
+def upscale(generator, low_res):
+    """Maps images [B, H, W, 3] in [0, 1] to float32 [B, 4H, 4W, 3] in [0, 1]."""
+    return generator(low_res, training=False).numpy()
+
+
+def to_low_res(image, size):
+    """A picture, uint8 [H, W, 3], as the network's input [1, h, w, 3] in [0, 1], and how in words.
+
+    A 178x218 picture is taken for an aligned CelebA one: its box, averaged to size x size. One of
+    at most 2 * size pixels is taken as it is. Of any other the largest centred square is averaged.
+    """
+    height, width, _ = image.shape
+    if max(height, width) <= 2 * size:
+        how, crop = "taken as it is", image
+    elif (box := celeba_box(image)) is not None:
+        how, crop = f"the dataset's box, averaged to {size}x{size}", box
+    else:
+        how, crop = f"the centred square, averaged to {size}x{size}", centre_square(image)
+    low_res = tf.constant(crop[None], tf.float32) / 255.0
+    if crop is not image:
+        low_res = tf.image.resize(low_res, (size, size), method="area")
+    return low_res.numpy(), how
+
+
+def _infer_one(source, target, comparison, generator, size):
+    image = read_image(source)
+    low_res, how = to_low_res(image, size)
+    result = upscale(generator, low_res)
+    shape = result.shape[1:3]
+    columns = [
+        tf.image.resize(low_res, shape, method="nearest").numpy(),
+        tf.image.resize(low_res, shape, method="bicubic").numpy(),
+        result,
+    ]
+    for path in (target, comparison):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    magnify = max(COMPARISON_SIDE // max(shape), 1)
+    write_image(target, result[0])
+    write_image(comparison, comparison_grid(columns, magnify))
+    size_in, size_out = ("x".join(map(str, array.shape[1::-1])) for array in (image, result[0]))
+    print(f"{source} ({size_in}, {how}) -> {target} ({size_out})")
+
+
+def _folder_jobs(source, folder):
+    """(source, target, comparison) of each picture in the folder, not in folders inside it."""
+    paths = sorted(
+        path
+        for path in source.iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+    )
+    if not paths:
+        raise FileNotFoundError(
+            f"--infer_input={source} holds no {' '.join(PICTURE_SUFFIXES)} pictures"
+        )
+    stems = Counter(path.stem for path in paths)
+    names = [f"{path.stem if stems[path.stem] == 1 else path.name}.png" for path in paths]
+    return [
+        (path, folder / name, folder / "compare" / name)
+        for path, name in zip(paths, names, strict=True)
+    ]
+
+
+def _refuse_overwriting(jobs):
+    sources = {source.resolve() for source, _, _ in jobs}
+    for _, target, comparison in jobs:
+        for path in (target, comparison):
+            if path.resolve() in sources:
+                raise OSError(f"--infer_output would overwrite the input {path}: give another")

@@ -1,0 +1,211 @@
+"""From pictures to batches of (low_res, high_res): decode, augment, pair.
+
+Every random draw is a function of (random_seed, batch number): `make_dataset` can start at any
+batch, at once, and gives what a run that came this far would get.
+"""
+
+import functools
+import struct
+import sys
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from srez_image import (
+    BOX_LEFT,
+    BOX_SIDE,
+    BOX_TOP,
+    CELEBA_HEIGHT,
+    CELEBA_WIDTH,
+    celeba_box,
+    centre_square,
+    read_image,
+)
+
+WIGGLE = 8  # pixels that the box moves, either way
+MARGIN_SIDE = BOX_SIDE + 2 * WIGGLE
+SCALE = 4  # high_res pixels per low_res pixel, along each side
+
+MAX_TRIES = 100  # to find a good picture in place of a bad one
+
+AUGMENT_STREAM = 1  # of random numbers; srez_train has its own for the noise
+
+
+def make_dataset(source, files, batch_size, sample_size, random_seed, start_batch=0):
+    """An endless tf.data.Dataset of augmented batches, from number `start_batch` on.
+
+    Elements are (low_res [B, S/4, S/4, 3], high_res [B, S, S, 3]), float32 in [0, 1], with B =
+    batch_size and S = sample_size. Place p = batch * B + i of the endless order is picture
+    p mod n of a permutation made for epoch p // n: batches straddle epochs, nothing is dropped.
+    """
+    make_batch = batch_maker(source, files, batch_size, sample_size, random_seed)
+    batches = tf.data.Dataset.range(start_batch, np.iinfo(np.int64).max)
+    return batches.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def batch_maker(source, files, batch_size, sample_size, random_seed):
+    """A function from a batch's number (int64 scalar) to that batch of `make_dataset`."""
+    files = np.asarray(files, np.int64)
+
+    def read(picked, batch):
+        return _read_good(source, files, picked, (random_seed, int(batch)))
+
+    def make_batch(batch):
+        picked = tf.gather(files, _epoch_order(batch, batch_size, len(files), random_seed))
+        encoded = tf.numpy_function(read, [picked, batch], tf.string, stateful=False)
+        crops = _decode(tf.ensure_shape(encoded, [batch_size]))
+        seed = batch_seed(random_seed, AUGMENT_STREAM, batch)
+        return _pair(augment(crops, seed), sample_size)
+
+    return make_batch
+
+
+def batch_seed(random_seed, stream, batch):
+    """The seed [2] of one stream of random numbers for the stateless ops of one batch."""
+    seed = tf.constant([random_seed, stream], tf.int64)
+    return tf.random.experimental.stateless_fold_in(seed, batch)
+
+
+def load_pictures(source, files, sample_size):
+    """Loads pictures plain (the centre box): (low_res, high_res) float32 arrays as in a batch.
+
+    A picture that can't be read is named on stderr and left out. Raises OSError if all are.
+    """
+    encoded = []
+    for number in files:
+        try:
+            encoded.append(_encoded_crop(source, number))
+        except OSError as error:
+            _warn_once(f"left out: {error}")
+    if not encoded:
+        raise OSError(f"none of the {len(files)} pictures wanted of {source.label} can be read")
+    box = slice(WIGGLE, WIGGLE + BOX_SIDE)
+    crops = tf.cast(_decode(tf.constant(encoded))[:, box, box], tf.float32) / 255.0
+    return tuple(images.numpy() for images in _pair(crops, sample_size))
+
+
+def augment(crops, seed):
+    """Random box, flip and colour: uint8 [B, 144, 144, 3] to float32 [B, 128, 128, 3] in [0, 1].
+
+    Saturation x 0.95-1.05, brightness +- 0.05, contrast x 0.95-1.05 about each channel's mean.
+    """
+    batch_size = tf.shape(crops)[0]
+    draws = tf.random.stateless_uniform([6, batch_size], seed)
+    offsets = tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32)
+    rows = offsets[0][:, None] + tf.range(BOX_SIDE)
+    columns = tf.range(BOX_SIDE)
+    columns = tf.where(draws[2][:, None] < 0.5, columns, columns[::-1]) + offsets[1][:, None]
+    images = tf.gather(tf.gather(crops, rows, batch_dims=1), columns, axis=2, batch_dims=1)
+    images = tf.cast(images, tf.float32) / 255.0
+
+    saturation, brightness, contrast = tf.unstack(draws[3:, :, None, None, None] * 0.1 - 0.05)
+    # Saturation in HSV, without leaving RGB: the largest channel stays, the others move away
+    # from it, at most until the smallest is 0.
+    largest = tf.reduce_max(images, axis=-1, keepdims=True)
+    spread = largest - tf.reduce_min(images, axis=-1, keepdims=True)
+    factor = tf.minimum(1.0 + saturation, tf.math.divide_no_nan(largest, spread))
+    images = largest - (largest - images) * factor + brightness
+    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
+    return tf.clip_by_value((images - mean) * (1.0 + contrast) + mean, 0.0, 1.0)
+
+
+def _pair(images, sample_size):
+    high_res = _area_resize(images, sample_size)
+    return _area_resize(high_res, sample_size // SCALE), high_res
+
+
+def _area_resize(images, size):
+    factor, rest = divmod(images.shape[1], size)
+    if rest:
+        resized = tf.image.resize(images, (size, size), method="area")
+        return tf.clip_by_value(resized, 0.0, 1.0)  # rounding may lead just over 1
+    return tf.nn.avg_pool2d(images, factor, factor, padding="VALID")  # the same, faster
+
+
+def _epoch_order(batch, batch_size, count, random_seed):
+    places = batch * batch_size + tf.range(batch_size, dtype=tf.int64)
+    first = batch * batch_size // count
+
+    def order(epoch):
+        seed = [tf.cast(random_seed, tf.int64), epoch]
+        return tf.random.experimental.index_shuffle(places % count, seed, count - 1)
+
+    # A batch is no larger than an epoch, so it lies in two epochs at most.
+    return tf.where(places // count == first, order(first), order(first + 1))
+
+
+def _decode(encoded):
+    """What `_encoded_crop` gave, [B] strings, as uint8 [B, 144, 144, 3]."""
+    box = [BOX_TOP - WIGGLE, BOX_LEFT - WIGGLE, MARGIN_SIDE, MARGIN_SIDE]
+    shape = (MARGIN_SIDE, MARGIN_SIDE, 3)
+
+    def decode(data):
+        crop = tf.cond(
+            tf.strings.substr(data, 0, 1) == b"\xff",
+            lambda: tf.io.decode_and_crop_jpeg(
+                data, box, channels=3, dct_method="INTEGER_ACCURATE"
+            ),
+            lambda: tf.reshape(tf.io.decode_raw(tf.strings.substr(data, 1, -1), tf.uint8), shape),
+        )
+        return tf.ensure_shape(crop, shape)
+
+    return tf.map_fn(decode, encoded, fn_output_signature=tf.uint8)
+
+
+def _read_good(source, files, picked, key):
+    """The encoded crops of the picked files; a bad one's place is taken by one drawn from key."""
+    encoded = []
+    for place, number in enumerate(picked):
+        draws = np.random.default_rng([*key, place])
+        for _ in range(MAX_TRIES):
+            try:
+                encoded.append(_encoded_crop(source, number))
+                break
+            except OSError as error:
+                _warn_once(f"left out, another picture takes its place: {error}")
+                number = files[draws.integers(len(files))]
+        else:
+            raise OSError(f"{MAX_TRIES} pictures of {source.label} in a row can't be read")
+    return np.array(encoded, dtype=object)
+
+
+def _encoded_crop(source, number):
+    """A plain CelebA JPEG as it is, any other picture as b"\\0" and its 144x144x3 bytes."""
+    data = source.read(number)
+    if _is_plain_celeba_jpeg(data):
+        return data
+    name = source.names[number]
+    return b"\0" + _margin_crop(data, name).tobytes()
+
+
+def _margin_crop(data, name):
+    image = read_image(data, name)
+    box = celeba_box(image, WIGGLE)
+    if box is not None:
+        return box
+    square = Image.fromarray(centre_square(image))
+    shrinks = square.width >= MARGIN_SIDE
+    resample = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
+    return np.asarray(square.resize((MARGIN_SIDE, MARGIN_SIDE), resample))
+
+
+def _is_plain_celeba_jpeg(data):
+    """Whether TensorFlow's own decoder gives the right picture: RGB, 178x218, upright, whole."""
+    if not (data.startswith(b"\xff\xd8") and data.rstrip(b"\0").endswith(b"\xff\xd9")):
+        return False
+    at = 2
+    while at + 10 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in (0xE1, 0xEE):  # EXIF may turn it, Adobe's mark may change its colours
+            return False
+        if marker in (0xC0, 0xC1, 0xC2):
+            bits, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)
+            return bits == 8 and channels == 3 and (width, height) == (CELEBA_WIDTH, CELEBA_HEIGHT)
+        at += 2 + length
+    return False
+
+
+@functools.cache
+def _warn_once(message):
+    print(f"srez: {message}", file=sys.stderr, flush=True)

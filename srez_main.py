@@ -1,0 +1,261 @@
+"""Face super-resolution from 16x16 to 64x64: python3 srez_main.py --run train|demo|infere."""
+
+import dataclasses
+import math
+import os
+import re
+import sys
+from pathlib import Path
+
+from absl import flags
+
+FLAGS = flags.FLAGS
+_EXPECTED = {}  # flag -> its allowed values, in words
+
+
+def _integer(name, default, text, lower=1, upper=None):
+    _EXPECTED[name] = f"a whole number from {lower} " + (f"to {upper}" if upper else "up")
+    flags.DEFINE_integer(name, default, text, lower_bound=lower, upper_bound=upper)
+
+
+def _float(name, default, text, allowed, expected):
+    _EXPECTED[name] = expected
+    flags.DEFINE_float(name, default, text)
+    flags.register_validator(name, lambda value: math.isfinite(value) and allowed(value))
+
+
+def _path(name, default, text):
+    _EXPECTED[name] = "a path"
+    flags.DEFINE_string(name, default, text)
+    flags.register_validator(name, bool)
+
+
+def _switch(name, default, text, **options):
+    _EXPECTED[name] = f"true or false (or --{name}, --no{name} alone)"
+    flags.DEFINE_boolean(name, default, text, **options)
+
+
+def _choice(name, default, values, text):
+    _EXPECTED[name] = "one of " + ", ".join(values)
+    flags.DEFINE_enum(name, default, values, text)
+
+
+def _define_flags():
+    _integer("batch_size", 16, "Pictures per batch.")
+    _path("checkpoint_dir", "checkpoint", "Folder for the checkpoints.")
+    _integer("checkpoint_period", 10000, "Batches between two checkpoints.")
+    _path(
+        "dataset",
+        "dataset",
+        "Folder of pictures, or CelebA's img_align_celeba.zip as it is. If it is not given and "
+        "there is no dataset/, training is on drawn sample faces.",
+    )
+    _float(
+        "ema",
+        0.995,
+        "Decay of the average of the generator's weights; 0: no averaging.",
+        lambda value: 0 <= value < 1,
+        "a number from 0 to below 1",
+    )
+    _float("epsilon", 1e-8, "Adam's epsilon.", lambda value: value > 0, "a number above 0")
+    _float(
+        "gene_l1_factor",
+        0.90,
+        "Weight of the L1 term in the generator's loss; the adversarial one gets the rest.",
+        lambda value: 0 <= value <= 1,
+        "a number from 0 to 1",
+    )
+    _switch("help", False, "Shows this page.", short_name="h")
+    _path("infer_input", "test.jpg", "Picture to enlarge, or a folder of them.")
+    _path(
+        "infer_output",
+        "result.png",
+        "PNG file to write; for a folder of pictures a folder (then 'result' by default).",
+    )
+    _float(
+        "learning_beta1",
+        0.5,
+        "Adam's beta1.",
+        lambda value: 0 <= value < 1,
+        "a number from 0 to below 1",
+    )
+    _integer("learning_rate_half_life", 5000, "Batches after which the learning rate is halved.")
+    _float(
+        "learning_rate_start",
+        0.00020,
+        "Learning rate at the start.",
+        lambda value: value > 0,
+        "a number above 0",
+    )
+    _switch("log_device_placement", False, "Log on which device each operation runs.")
+    _float(
+        "noise_level",
+        0.03,
+        "Standard deviation of the noise added to the generator's input while training.",
+        lambda value: value >= 0,
+        "a number from 0 up",
+    )
+    _integer("random_seed", 0, "Seed of every random draw.", lower=0, upper=2**31 - 1)
+    _switch(
+        "resume",
+        True,
+        "Go on from the newest checkpoint. --noresume starts anew; old results are moved aside.",
+    )
+    _choice(
+        "run",
+        "demo",
+        sorted(MODES),
+        "train a network, make the video of its training (demo), or enlarge a picture (infere).",
+    )
+    _integer(
+        "sample_size",
+        64,
+        "Side of the training pictures in pixels; the network's input is a quarter of it.",
+    )
+    _EXPECTED["sample_size"] = "a multiple of 8 from 64 to 128"
+    flags.register_validator("sample_size", range(64, 129, 8).__contains__)
+    _integer("summary_period", 200, "Batches between two sheets of test faces.")
+    _integer(
+        "test_vectors",
+        16,
+        "Pictures kept for testing where no list_eval_partition.txt says which.",
+    )
+    _integer(
+        "train_batches",
+        0,
+        "Batches to train in all; --train_time then counts only if it is given too. 0: no limit.",
+        lower=0,
+    )
+    _path("train_dir", "train", "Folder for sheets, logs and the video.")
+    _float(
+        "train_time",
+        20.0,
+        "Minutes to train in all.",
+        lambda value: value > 0,
+        "a number of minutes above 0",
+    )
+    _choice(
+        "weights",
+        "ema",
+        ["ema", "raw"],
+        "Weights to enlarge with: their average over the last batches (ema), or the last (raw).",
+    )
+    # A folder can only go into a folder.
+    _EXPECTED["infer_output"] = "a path that ends in .png, or --infer_input a folder"
+    flags.register_multi_flags_validator(
+        ["infer_input", "infer_output"],
+        lambda values: (
+            values["infer_output"].lower().endswith(".png") or Path(values["infer_input"]).is_dir()
+        ),
+        message="--infer_output",
+    )
+
+
+def train_config():
+    """The TrainConfig of the flags as parsed."""
+    import srez_train
+
+    fields = dataclasses.fields(srez_train.TrainConfig)
+    values = {field.name: getattr(FLAGS, field.name) for field in fields}
+    if FLAGS.train_batches and not FLAGS["train_time"].present:
+        values["train_time"] = None
+    if not FLAGS["dataset"].present and not Path(FLAGS.dataset).exists():
+        values["dataset"] = None
+    return srez_train.TrainConfig(**values)
+
+
+def _train():
+    _load_tensorflow()
+    import srez_train
+
+    srez_train.train(train_config())
+
+
+def _demo():
+    import srez_demo
+
+    srez_demo.make_video(FLAGS.train_dir)
+
+
+def _infer():
+    _load_tensorflow()
+    import srez_infer
+
+    output = FLAGS.infer_output if FLAGS["infer_output"].present else None
+    srez_infer.infer(FLAGS.infer_input, output, FLAGS.checkpoint_dir, FLAGS.weights)
+
+
+MODES = {"demo": _demo, "infer": _infer, "infere": _infer, "train": _train}
+
+
+def main(argv):
+    """Runs what the command line says; returns the exit status: 0, 1, 2, 3 or 130.
+
+    2 is a bad command line, 1 a file or folder that can't be used, 3 the results of another run
+    that are in the way of this one, 130 Ctrl-C.
+    """
+    try:
+        words = FLAGS(argv)[1:]
+    except flags.Error as error:
+        return _complain(_explain(str(error)), 2)
+    if FLAGS.help:
+        print(f"{__doc__}\n{FLAGS.module_help(sys.modules[__name__])}")
+        return 0
+    if words:
+        return _complain(_stray(words[0]), 2)
+    try:
+        MODES[FLAGS.run]()
+    except FileExistsError as error:
+        return _complain(error, 3)
+    except OSError as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _explain(message):
+    """absl's message of a bad flag, with the allowed values in our words."""
+    name = re.search(r"--(\w+)", message)
+    if name and name[1] in _EXPECTED:
+        return f"{message.partition(': ')[0]}: expected {_EXPECTED[name[1]]}"
+    return f"{message.rstrip('.')}; --help lists all"
+
+
+def _stray(word):
+    if word in MODES:
+        return f"stray word {word!r}: did you mean --run {word}?"
+    return f"stray word {word!r}: options begin with --, switches are --name or --noname"
+
+
+def _complain(error, status):
+    print("srez:", " ".join(str(error).split()), file=sys.stderr)
+    return status
+
+
+def _load_tensorflow():
+    """Imports TensorFlow, its start-up messages off the console unless the user asked for them.
+
+    Its variable for that, TF_CPP_MIN_LOG_LEVEL, doesn't reach the first messages any more
+    (https://github.com/tensorflow/tensorflow/issues/100442), so stderr is closed meanwhile.
+    """
+    if FLAGS.log_device_placement:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    console = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow  # noqa: F401 (for its effect)
+    finally:
+        os.dup2(console, 2)
+        os.close(console)
+
+
+_define_flags()
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,158 @@
+"""The networks and the losses of srez.
+
+Images are float32 in [0, 1], NHWC. Both networks are fully convolutional: any batch size, and any
+height and width (the discriminator halves them four times, rounding up).
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+SCALE = 4  # output pixels per input pixel, along each side
+RES_UNITS = (256, 128, 96)  # channels of the generator's stages, from low to high resolution
+RES_BLOCKS = 2  # residual blocks per stage; the last stage is a plain tail instead
+DISCRIMINATOR_UNITS = (64, 128, 256, 512)  # channels of its stride-2 layers
+
+# Gains of the initial weights: tiny inside residual blocks, so that each starts as the identity
+# and the untrained generator already passes its input through; 2 in front of a ReLU
+# (https://arxiv.org/abs/1502.01852), 1 elsewhere.
+RESIDUAL_GAIN = 1e-3
+LINEAR_GAIN = 1.0
+RELU_GAIN = 2.0
+
+
+def build_generator(channels=3, momentum=0.99):
+    """Maps low_res [B, H, W, channels] in [0, 1] to images [B, 4H, 4W, channels] in (0, 1).
+
+    A ResNet of pre-activation blocks (https://arxiv.org/abs/1603.05027) that doubles the
+    resolution after each of its first two stages. `momentum` is that of the moving batch
+    statistics: 0 keeps those of the last batch alone.
+    """
+    images = keras.Input((None, None, channels))
+    x = images
+    for units in RES_UNITS[:-1]:
+        if x.shape[-1] != units:
+            x = _conv2d(x, units, kernel_size=1, gain=LINEAR_GAIN)
+        for _ in range(RES_BLOCKS):
+            x = _residual_block(x, momentum)
+        x = _upscale(x, momentum)
+    x = keras.layers.ReLU()(_conv2d(x, RES_UNITS[-1], kernel_size=3, gain=RELU_GAIN))
+    x = keras.layers.ReLU()(_conv2d(x, RES_UNITS[-1], kernel_size=1, gain=RELU_GAIN))
+    x = _conv2d(x, channels, kernel_size=1, gain=LINEAR_GAIN)
+    return keras.Model(images, keras.layers.Activation("sigmoid")(x), name="generator")
+
+
+def build_discriminator(channels=3):
+    """Maps images [B, H, W, channels] in [0, 1] to real/fake logits [B, 1]."""
+    images = keras.Input((None, None, channels))
+    x = keras.layers.Rescaling(2.0, offset=-1.0)(images)
+    for units in DISCRIMINATOR_UNITS:
+        x = _norm_relu(_conv2d(x, units, kernel_size=3, strides=2, gain=RELU_GAIN))
+    x = _norm_relu(_conv2d(x, DISCRIMINATOR_UNITS[-1], kernel_size=3, gain=RELU_GAIN))
+    x = _norm_relu(_conv2d(x, DISCRIMINATOR_UNITS[-1], kernel_size=1, gain=RELU_GAIN))
+    x = _conv2d(x, 1, kernel_size=1, gain=RELU_GAIN)
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x), name="discriminator")
+
+
+def area_downscale(images):
+    """Averages each 4x4 square: [B, 4H, 4W, C] to [B, H, W, C], the range unchanged."""
+    return tf.nn.avg_pool2d(images, SCALE, SCALE, padding="VALID")
+
+
+def generator_loss(fake_logits, generated, low_res, l1_factor):
+    """Scalar: fool the discriminator, yet downscale back to the input.
+
+    (1 - l1_factor) * adversarial_loss + l1_factor * l1_loss, the idea of David Garcia's srez.
+    """
+    adversarial = (1.0 - l1_factor) * adversarial_loss(fake_logits)
+    return adversarial + l1_factor * l1_loss(generated, low_res)
+
+
+def adversarial_loss(fake_logits):
+    """Scalar: cross-entropy of the fake logits [B, 1] with the label "real"."""
+    return _cross_entropy(fake_logits, tf.ones_like(fake_logits))
+
+
+def l1_loss(generated, low_res):
+    """Scalar: mean absolute difference of the downscaled output [B, 4H, 4W, C] and the input."""
+    return tf.reduce_mean(tf.abs(area_downscale(generated) - low_res))
+
+
+def discriminator_losses(real_logits, fake_logits):
+    """Scalars (real, fake): cross-entropy of each [B, 1] with its label; the loss is their sum."""
+    return (
+        _cross_entropy(real_logits, tf.ones_like(real_logits)),
+        _cross_entropy(fake_logits, tf.zeros_like(fake_logits)),
+    )
+
+
+class UpConv2DTranspose(keras.layers.Conv2DTranspose):
+    """Nearest-neighbour x2, then a 3x3 transposed convolution of stride 1: as one, for less work.
+
+    Resize, then convolve, for no checkerboard: https://distill.pub/2016/deconv-checkerboard/.
+    Both steps are linear, and together they are one transposed convolution of stride 2 whose 4x4
+    kernel is the 3x3 kernel summed over each 2x2 box: 16 multiplications per input pixel, not 36.
+    Maps [B, H, W, C] to [B, 2H, 2W, filters]; the variables are Conv2DTranspose's.
+    """
+
+    def __init__(self, filters, kernel_initializer, **kwargs):
+        super().__init__(
+            filters, 3, padding="same", kernel_initializer=kernel_initializer, **kwargs
+        )
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the output for that of the input."""
+        batch, height, width, _ = input_shape
+        return (batch, height and 2 * height, width and 2 * width, self.filters)
+
+    def call(self, inputs):
+        """Maps [B, H, W, C] to [B, 2H, 2W, filters]."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        boxed = sum(
+            tf.pad(kernel, ((top, 1 - top), (left, 1 - left), (0, 0), (0, 0)))
+            for top in (0, 1)
+            for left in (0, 1)
+        )
+        batch, height, width, _ = tf.unstack(tf.shape(inputs))
+        shape = (batch, 2 * height, 2 * width, self.filters)
+        return tf.nn.conv2d_transpose(inputs, boxed, shape, strides=2) + self.bias
+
+
+def _residual_block(x, momentum):
+    shortcut = x
+    for _ in range(2):
+        x = _norm_relu(x, momentum)
+        x = _conv2d(x, x.shape[-1], kernel_size=3, gain=RESIDUAL_GAIN)
+    return x + shortcut
+
+
+def _upscale(x, momentum):
+    # Batch norm and ReLU stand in front of the upscaling, not behind it: nearest-neighbour copies
+    # change neither, and there are a quarter of the pixels here.
+    x = _norm_relu(x, momentum)
+    units = x.shape[-1]
+    return UpConv2DTranspose(units, _initial_weights(units, units, 3, LINEAR_GAIN))(x)
+
+
+def _norm_relu(x, momentum=0.99):
+    x = keras.layers.BatchNormalization(momentum=momentum, epsilon=1e-3, scale=False)(x)
+    return keras.layers.ReLU()(x)
+
+
+def _conv2d(x, units, kernel_size, gain, strides=1):
+    weights = _initial_weights(x.shape[-1], units, kernel_size, gain)
+    return keras.layers.Conv2D(
+        units, kernel_size, strides, padding="same", kernel_initializer=weights
+    )(x)
+
+
+def _initial_weights(units_in, units_out, kernel_size, gain):
+    # The geometric mean of fan-in and fan-out. Not VarianceScaling: it would divide by 0.88 to
+    # make up for the truncation at two sigma, and the original's does not.
+    fan = math.sqrt(units_in * units_out) * kernel_size**2
+    return keras.initializers.TruncatedNormal(stddev=math.sqrt(gain / fan))
+
+
+def _cross_entropy(logits, labels):
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))

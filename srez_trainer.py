@@ -1,0 +1,118 @@
+"""The networks, optimizers and counters of a run, and the step that advances them."""
+
+import keras
+import tensorflow as tf
+
+import srez_input
+import srez_model
+
+NOISE_STREAM = 2  # of random numbers; srez_input has its own for the augmentation
+
+
+class Trainer:
+    """The networks, optimizers and counters of a run, and the step that advances them."""
+
+    def __init__(self, config):
+        keras.utils.set_random_seed(config.random_seed)
+        self.config = config
+        self.generator = srez_model.build_generator()
+        self.discriminator = srez_model.build_discriminator()
+        # Its batch statistics are those of the last batch seen: see `refresh_average`.
+        self.average = srez_model.build_generator(momentum=0.0)
+        self.average.set_weights(self.generator.get_weights())
+        self.generator_optimizer = self._adam(self.generator)
+        self.discriminator_optimizer = self._adam(self.discriminator)
+        self.batch = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)
+
+    @property
+    def state(self):
+        """All that a checkpoint holds of the training, by name."""
+        return {
+            "average": self.average,
+            "batch": self.batch,
+            "discriminator": self.discriminator,
+            "discriminator_optimizer": self.discriminator_optimizer,
+            "generator": self.generator,
+            "generator_optimizer": self.generator_optimizer,
+            "seconds": self.seconds,
+        }
+
+    @tf.function(reduce_retracing=True)
+    def train_step(self, low_res, high_res):
+        """Updates both networks from one forward pass; returns scalars by TensorBoard name.
+
+        low_res [B, H, W, 3] and high_res [B, 4H, 4W, 3] are float32 in [0, 1].
+        """
+        scalars, generator_gradients, discriminator_gradients = self.gradients(low_res, high_res)
+        self.generator_optimizer.apply(generator_gradients)
+        self.discriminator_optimizer.apply(discriminator_gradients)
+        self.batch.assign_add(1)
+        self._update_average()
+        return scalars
+
+    def gradients(self, low_res, high_res):
+        """(scalars, the generator's gradients, the discriminator's), of one forward pass."""
+        config = self.config
+        seed = srez_input.batch_seed(config.random_seed, NOISE_STREAM, self.batch)
+        noise = tf.random.stateless_normal(tf.shape(low_res), seed, stddev=config.noise_level)
+        with tf.GradientTape(persistent=True) as tape:
+            generated = self.generator(low_res + noise, training=True)
+            fake_logits = self.discriminator(generated, training=True)
+            real_logits = self.discriminator(high_res, training=True)
+            gene_loss = srez_model.generator_loss(
+                fake_logits, generated, low_res, config.gene_l1_factor
+            )
+            real_loss, fake_loss = srez_model.discriminator_losses(real_logits, fake_logits)
+            disc_loss = real_loss + fake_loss
+        scalars = {
+            "loss/gene_loss": gene_loss,
+            "loss/gene_l1_loss": srez_model.l1_loss(generated, low_res),
+            "loss/gene_ce_loss": srez_model.adversarial_loss(fake_logits),
+            "loss/disc_real_loss": real_loss,
+            "loss/disc_fake_loss": fake_loss,
+            "logits/real": tf.reduce_mean(real_logits),
+            "logits/fake": tf.reduce_mean(fake_logits),
+            "learning_rate": self.generator_optimizer.learning_rate,
+        }
+        return (
+            scalars,
+            tape.gradient(gene_loss, self.generator.trainable_variables),
+            tape.gradient(disc_loss, self.discriminator.trainable_variables),
+        )
+
+    def refresh_average(self, low_res_batches):
+        """Re-estimates the average's batch statistics: their mean over the batches [B, H, W, 3].
+
+        Its weights never were in one network with the moving statistics of training, so it needs
+        its own: https://arxiv.org/abs/1803.05407.
+        """
+        statistics = [self._batch_statistics(low_res) for low_res in low_res_batches]
+        for variable, *values in zip(
+            self.average.non_trainable_variables, *statistics, strict=True
+        ):
+            variable.assign(tf.add_n(values) / len(values))
+
+    @tf.function(reduce_retracing=True)
+    def _batch_statistics(self, low_res):
+        self.average(low_res, training=True)
+        return [tf.identity(variable) for variable in self.average.non_trainable_variables]
+
+    def _update_average(self):
+        batch = tf.cast(self.batch, tf.float32)
+        decay = tf.minimum(self.config.ema, (1.0 + batch) / (10.0 + batch))
+        for average, weight in zip(
+            self.average.trainable_variables, self.generator.trainable_variables, strict=True
+        ):
+            average.assign(weight + decay * (average - weight))
+
+    def _adam(self, network):
+        config = self.config
+        learning_rate = keras.optimizers.schedules.ExponentialDecay(
+            config.learning_rate_start, config.learning_rate_half_life, 0.5, staircase=True
+        )
+        adam = keras.optimizers.Adam(
+            learning_rate, beta_1=config.learning_beta1, epsilon=config.epsilon
+        )
+        adam.build(network.trainable_variables)
+        return adam

@@ -1,0 +1,67 @@
+"""What the tests share: drawn faces, configs through the real flags, a trained run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl.testing import flagsaver
+
+import srez_faces
+import srez_main
+
+ROOT = Path(__file__).parents[1]
+FACES = 24
+
+
+def make_config(**overrides):
+    """A TrainConfig of the flags' defaults and `overrides`, both through the real flags."""
+    arguments = [f"--{name}={value}" for name, value in overrides.items()]
+    with flagsaver.flagsaver():
+        srez_main.FLAGS(["srez_main.py", *arguments])
+        return srez_main.train_config()
+
+
+def run_main(*arguments, cwd, **environment):
+    """Runs the real command line; returns the finished process with its output as text."""
+    inherited = {name: os.environ[name] for name in os.environ if not name.startswith("TF_")}
+    return subprocess.run(
+        [sys.executable, ROOT / "srez_main.py", *map(str, arguments)],
+        cwd=cwd,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(autouse=True)
+def fresh_flags():
+    """Flags that a test parses are forgotten after it."""
+    with flagsaver.flagsaver():
+        yield
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory):
+    """A folder of drawn 178x218 JPEGs, 00.jpg up."""
+    folder = tmp_path_factory.mktemp("faces")
+    for index in range(FACES):
+        srez_faces.draw_face(0, index).save(folder / f"{index:02d}.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, faces):
+    """The folder of a run of 12 batches through the command line, and the finished process."""
+    folder = tmp_path_factory.mktemp("trained")
+    process = run_main(*train_arguments(faces, train_batches=12), cwd=folder)
+    assert process.returncode == 0, process.stderr
+    return folder, process
+
+
+def train_arguments(faces, **flags):
+    """A short training's command line."""
+    flags = {"dataset": faces, "batch_size": 4, "test_vectors": 3, "summary_period": 5} | flags
+    return ["--run", "train", *(f"--{name}={value}" for name, value in flags.items())]

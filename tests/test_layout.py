@@ -1,0 +1,86 @@
+"""The house rules that a machine can hold: who may import whom, flags in one place, pins."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted(path.stem for path in ROOT.glob("srez_*.py"))
+
+# Who may import whom. A module that is not here has no room yet.
+ROOMS = {
+    "srez_main": {"srez_train", "srez_infer", "srez_demo"},
+    "srez_train": {
+        "srez_checkpoint",
+        "srez_image",
+        "srez_input",
+        "srez_progress",
+        "srez_source",
+        "srez_trainer",
+    },
+    "srez_trainer": {"srez_input", "srez_model"},
+    "srez_progress": set(),
+    "srez_checkpoint": set(),
+    "srez_infer": {"srez_checkpoint", "srez_image", "srez_model"},
+    "srez_demo": {"srez_image"},
+    "srez_input": {"srez_image"},
+    "srez_source": {"srez_faces", "srez_image"},
+    "srez_faces": {"srez_image"},
+    "srez_metrics": set(),
+    "srez_image": set(),
+    "srez_model": set(),
+}
+WITHOUT_TENSORFLOW = ("srez_demo", "srez_faces", "srez_image", "srez_metrics", "srez_source")
+
+
+def _imports(module):
+    """Names of all modules that a module imports, wherever in it, and whether at its top."""
+    tree = ast.parse((ROOT / f"{module}.py").read_text())
+    top = set(map(id, tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        else:
+            continue
+        for name in names:
+            yield name.split(".")[0], id(node) in top
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_rooms_below_it(module):
+    ours = {name for name, _ in _imports(module) if name.startswith("srez_")}
+    assert ours <= ROOMS[module]
+
+
+def test_the_arrows_form_no_circle():
+    below = {module: set(rooms) for module, rooms in ROOMS.items()}
+    while below:
+        leaves = {module for module, rooms in below.items() if not rooms & below.keys()}
+        assert leaves
+        for leaf in leaves:
+            del below[leaf]
+
+
+def test_only_srez_main_reads_flags():
+    users = {module for module in MODULES if "absl" in {name for name, _ in _imports(module)}}
+    assert users == {"srez_main"}
+
+
+def test_srez_main_imports_no_mode_at_its_top():
+    heavy = {"tensorflow", "keras", "numpy", "moviepy", "PIL"}
+    at_top = {name for name, is_top in _imports("srez_main") if is_top}
+    assert not {name for name in at_top if name.startswith("srez_")} | (at_top & heavy)
+
+
+@pytest.mark.parametrize("module", WITHOUT_TENSORFLOW)
+def test_a_module_without_tensorflow_imports_none(module):
+    assert not {"tensorflow", "keras"} & {name for name, _ in _imports(module)}
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned(name):
+    lines = (ROOT / name).read_text().split("\n")
+    assert all("==" in line for line in lines if line and not line.startswith("-r "))

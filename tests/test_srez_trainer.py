@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import srez_model
+from srez_trainer import Trainer
+from tests.conftest import make_config
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """(low_res, high_res) of two random pictures of 32x32."""
+    high_res = tf.random.stateless_uniform((2, 32, 32, 3), seed=(0, 1))
+    return srez_model.area_downscale(high_res), high_res
+
+
+def _values(network):
+    return [variable.numpy() for variable in network.trainable_variables]
+
+
+@pytest.fixture(scope="module")
+def stepped(batch):
+    """Two trainers of the same seed after three steps, the second one without averaging."""
+    trainers = [Trainer(make_config(batch_size=2)), Trainer(make_config(batch_size=2, ema=0))]
+    for trainer in trainers:
+        for _ in range(3):
+            scalars = trainer.train_step(*batch)
+    return trainers, scalars
+
+
+def test_the_same_seed_gives_the_same_network():
+    first, second, other = (Trainer(make_config(random_seed=seed)) for seed in (1, 1, 2))
+    one, same, different = (
+        trainer.generator.get_weights()[0] for trainer in (first, second, other)
+    )
+    assert (one == same).all()
+    assert (one != different).any()
+
+
+def test_a_step_counts_itself(stepped):
+    assert [int(trainer.batch) for trainer in stepped[0]] == [3, 3]
+
+
+def test_a_step_is_traced_once(stepped):
+    assert stepped[0][0].train_step.experimental_get_tracing_count() == 1
+
+
+def test_the_training_is_untouched_by_the_average(stepped):
+    (averaged, plain), _ = stepped
+    for one, other in zip(_values(averaged.generator), _values(plain.generator), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_without_averaging_the_average_is_the_generator(stepped):
+    (_, plain), _ = stepped
+    for one, other in zip(_values(plain.average), _values(plain.generator), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_average_follows_the_stated_decay(batch):
+    trainer = Trainer(make_config(batch_size=2))
+    expected = _values(trainer.average)[0]
+    for number in (1, 2):
+        trainer.train_step(*batch)
+        decay = (1 + number) / (10 + number)
+        expected = decay * expected + (1 - decay) * _values(trainer.generator)[0]
+    np.testing.assert_allclose(_values(trainer.average)[0], expected, rtol=1e-4, atol=1e-7)
+
+
+def test_the_decay_is_at_most_the_flag(batch):
+    trainer = Trainer(make_config(batch_size=2, ema=0.1))
+    before = _values(trainer.average)[0]
+    trainer.train_step(*batch)
+    expected = 0.1 * before + 0.9 * _values(trainer.generator)[0]
+    np.testing.assert_allclose(_values(trainer.average)[0], expected, rtol=1e-4, atol=1e-7)
+
+
+def test_refreshed_statistics_are_the_mean_over_the_batches(batch):
+    trainer = Trainer(make_config(batch_size=2))
+    batches = [batch[0], batch[0] * 0.5]
+    trainer.refresh_average(batches)
+    layer = next(layer for layer in trainer.average.layers if hasattr(layer, "moving_mean"))
+    front = trainer.average.layers[1]
+    means = [tf.reduce_mean(front(low_res), axis=(0, 1, 2)) for low_res in batches]
+    np.testing.assert_allclose(layer.moving_mean, sum(means) / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_the_noise_reaches_the_generator_only(batch):
+    quiet = Trainer(make_config(batch_size=2, noise_level=0))
+    noisy = Trainer(make_config(batch_size=2, noise_level=0.3))
+    quiet_scalars, noisy_scalars = (trainer.gradients(*batch)[0] for trainer in (quiet, noisy))
+    assert quiet_scalars["loss/disc_real_loss"] == noisy_scalars["loss/disc_real_loss"]
+    assert quiet_scalars["loss/disc_fake_loss"] != noisy_scalars["loss/disc_fake_loss"]
+
+
+def test_the_noise_changes_with_the_batch_number(batch):
+    trainer = Trainer(make_config(batch_size=2, noise_level=0.3))
+    losses = []
+    for number in (0, 0, 1):
+        trainer.batch.assign(number)
+        losses.append(float(trainer.gradients(*batch)[0]["loss/gene_loss"]))
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_the_learning_rate_halves_after_each_half_life(batch):
+    trainer = Trainer(make_config(batch_size=2, learning_rate_half_life=2))
+    rates = [float(trainer.train_step(*batch)["learning_rate"]) for _ in range(5)]
+    np.testing.assert_allclose(rates, [2e-4, 2e-4, 1e-4, 1e-4, 5e-5], rtol=1e-6)
+
+
+def test_adam_gets_the_flags():
+    trainer = Trainer(make_config(epsilon=1e-5, learning_beta1=0.7))
+    for optimizer in (trainer.generator_optimizer, trainer.discriminator_optimizer):
+        assert (optimizer.epsilon, optimizer.beta_1) == (1e-5, 0.7)
+
+
+def test_the_l1_factor_weighs_the_two_losses(batch):
+    scalars = Trainer(make_config(batch_size=2, gene_l1_factor=0.25)).gradients(*batch)[0]
+    expected = 0.25 * scalars["loss/gene_l1_loss"] + 0.75 * scalars["loss/gene_ce_loss"]
+    assert float(scalars["loss/gene_loss"]) == pytest.approx(float(expected), rel=1e-5)
