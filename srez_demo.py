@@ -1,5 +1,6 @@
 """The video of a training: its sheets, one after the other."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -25,14 +26,13 @@ def make_video(train_dir):
     Raises:
         OSError: no sheets, or the video can't be written.
     """
-    paths = sorted(Path(train_dir).glob("batch*_out.png"))
-    frames = _frames([path for path in paths if re.fullmatch(r"batch\d+_out", path.stem)])
-    if not frames:
+    sheets = _sheets(train_dir)
+    if not sheets:
         raise FileNotFoundError(f"no PNG files in --train_dir={train_dir}; run --run train first")
-    count = max(SECONDS * FPS, len(frames))
+    count = max(SECONDS * FPS, len(sheets))
     # Half a frame more: moviepy makes int(duration * fps) frames, and rounding may cost the last.
     clip = moviepy.VideoClip(
-        lambda seconds: frames[round(seconds * FPS) * len(frames) // count],
+        lambda seconds: _frame(sheets[round(seconds * FPS) * len(sheets) // count]),
         duration=(count + 0.5) / FPS,
     )
     video = Path(train_dir, VIDEO)
@@ -45,36 +45,44 @@ def make_video(train_dir):
             logger=None,
             ffmpeg_params=["-pix_fmt", "yuv420p", "-movflags", "+faststart"],
         )
-    print(f"Wrote {video}: {len(frames)} sheets, {count / FPS:.1f} seconds.")
+    print(f"Wrote {video}: {len(sheets)} sheets, {count / FPS:.1f} seconds.")
     return video
 
 
-def _frames(paths):
-    """A frame, uint8 [H, W, 3] with even sides, of each readable sheet of the newest one's size."""
-    sheets = {}
+def _sheets(train_dir):
+    """Paths of the readable sheets in their order, those of the last one's size."""
+    found = Path(train_dir).glob("batch*_out.png")
+    paths = sorted((path for path in found if _batch(path) is not None), key=_batch)
+    shapes = {}
     for path in paths:
         try:
-            sheets[path] = read_image(path)
+            shapes[path] = read_image(path).shape
         except OSError as error:
             print(f"Left out: {error}")
-    if not sheets:
-        return []
-    shape = sheets[max(sheets)].shape
-    for path, sheet in sheets.items():
-        if sheet.shape != shape:
-            print(f"Left out: {path} is {_size(sheet.shape)}, the newest sheet {_size(shape)}.")
-    return [_frame(path, sheet) for path, sheet in sheets.items() if sheet.shape == shape]
+    *_, last = shapes.values() or [None]
+    for path, shape in shapes.items():
+        if shape != last:
+            print(f"Left out: {path} is {_size(shape)}, the newest sheet {_size(last)}.")
+    return [path for path, shape in shapes.items() if shape == last]
 
 
-def _frame(path, sheet):
+@functools.lru_cache(maxsize=1)  # a sheet is held for several frames
+def _frame(path):
+    """The sheet magnified under its batch number: uint8 [H, W, 3], H and W even."""
+    sheet = read_image(path)
     image = Image.fromarray(sheet.repeat(MAGNIFY, axis=0).repeat(MAGNIFY, axis=1))
     frame = Image.new("RGB", (image.width, image.height + CAPTION_HEIGHT), "black")
     frame.paste(image, (0, CAPTION_HEIGHT))
-    batch = int(re.search(r"\d+", path.stem).group())
     font = ImageFont.load_default(size=CAPTION_HEIGHT * 0.6)
     at = (frame.width / 2, CAPTION_HEIGHT / 2)
-    ImageDraw.Draw(frame).text(at, f"batch {batch}", "white", font, anchor="mm")
+    ImageDraw.Draw(frame).text(at, f"batch {_batch(path)}", "white", font, anchor="mm")
     return np.asarray(frame)
+
+
+def _batch(path):
+    """The batch number of a sheet's file; None, which is no sheet, for other files."""
+    match = re.fullmatch(r"batch(\d+)_out.png", path.name)
+    return match and int(match[1])
 
 
 def _size(shape):

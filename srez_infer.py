@@ -1,7 +1,6 @@
 """Enlarges pictures four times with a trained generator."""
 
 import sys
-from collections import Counter
 from pathlib import Path
 
 import tensorflow as tf
@@ -120,6 +119,8 @@ def _infer_one(source, target, comparison, generator, size):
 
 def _folder_jobs(source, folder):
     """(source, target, comparison) of each picture in the folder, not in folders inside it."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"--infer_output={folder} is a file: give a folder, as the input")
     paths = sorted(
         path
         for path in source.iterdir()
@@ -129,10 +130,12 @@ def _folder_jobs(source, folder):
         raise FileNotFoundError(
             f"--infer_input={source} holds no {' '.join(PICTURE_SUFFIXES)} pictures"
         )
-    stems = Counter(path.stem for path in paths)
-    names = [f"{path.stem if stems[path.stem] == 1 else path.name}.png" for path in paths]
+    stems = [path.stem for path in paths]
+    names = [path.name if stems.count(path.stem) > 1 else path.stem for path in paths]
+    if len({name.lower() for name in names}) < len(names):  # a.jpg beside a.png and a.jpg.png
+        names = [path.name for path in paths]
     return [
-        (path, folder / name, folder / "compare" / name)
+        (path, folder / f"{name}.png", folder / "compare" / f"{name}.png")
         for path, name in zip(paths, names, strict=True)
     ]
 

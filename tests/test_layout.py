@@ -26,12 +26,24 @@ ROOMS = {
     "srez_demo": {"srez_image"},
     "srez_input": {"srez_image"},
     "srez_source": {"srez_faces", "srez_image"},
-    "srez_faces": {"srez_image"},
+    "srez_faces": {"srez_portrait"},
+    "srez_portrait": {"srez_hair", "srez_pen"},
+    "srez_hair": {"srez_pen"},
+    "srez_pen": set(),
     "srez_metrics": set(),
     "srez_image": set(),
     "srez_model": set(),
 }
-WITHOUT_TENSORFLOW = ("srez_demo", "srez_faces", "srez_image", "srez_metrics", "srez_source")
+WITHOUT_TENSORFLOW = (
+    "srez_demo",
+    "srez_faces",
+    "srez_hair",
+    "srez_image",
+    "srez_metrics",
+    "srez_pen",
+    "srez_portrait",
+    "srez_source",
+)
 
 
 def _imports(module):

@@ -78,6 +78,14 @@ def test_sheets_of_another_size_and_broken_ones_are_named_and_left_out(tmp_path,
     assert "3 sheets" in out
 
 
+def test_sheets_are_shown_in_the_order_of_their_batches(tmp_path):
+    for batch, grey in ((999_999, 0.0), (1_000_000, 1.0)):
+        write_image(tmp_path / f"batch{batch:06d}_out.png", np.full((16, 16, 3), grey))
+    frames = _frames(srez_demo.make_video(tmp_path))
+    assert frames[0][-10:].mean() < 10
+    assert frames[-1][-10:].mean() > 245
+
+
 def test_without_sheets_it_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"--train_dir={tmp_path}; run --run train first"):
         srez_demo.make_video(tmp_path)

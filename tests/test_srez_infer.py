@@ -98,6 +98,19 @@ def test_a_folder_gives_a_folder_of_png_and_equal_stems_stay_apart(run, faces, t
     assert len(list((tmp_path / "result" / "compare").iterdir())) == 3
 
 
+def test_names_that_would_be_equal_all_keep_their_suffix(tmp_path):
+    for name in ("a.jpg", "a.png", "a.jpg.png", "b.png"):
+        (tmp_path / name).touch()
+    names = [target.name for _, target, _ in srez_infer._folder_jobs(tmp_path, tmp_path / "out")]
+    assert names == ["a.jpg.png", "a.jpg.png.png", "a.png.png", "b.png.png"]
+
+
+def test_a_folder_is_not_written_into_a_file(run, tmp_path, faces):
+    (tmp_path / "file.png").touch()
+    with pytest.raises(NotADirectoryError, match="--infer_output=file.png is a file"):
+        run(faces, "file.png")
+
+
 def test_failures_of_a_folder_are_named_and_the_good_ones_written(run, faces, tmp_path, capsys):
     folder = tmp_path / "in"
     folder.mkdir()
