@@ -6,7 +6,7 @@ TRAIN_TIME ?= 3
 BIN := .venv/bin
 SREZ := $(BIN)/python srez_main.py
 # A sheet every 20 batches, for a video of a few minutes' training.
-TRAIN := $(SREZ) --run train --train_time $(TRAIN_TIME) --summary_period 20
+TRAIN := $(SREZ) --run train --precision auto --train_time $(TRAIN_TIME) --summary_period 20
 # With an NVIDIA driver, TensorFlow's pin with its CUDA libraries.
 CUDA := $(if $(shell command -v nvidia-smi),"$(shell sed -n 's/^tensorflow==/tensorflow[and-cuda]==/p' requirements.txt)")
 

@@ -54,9 +54,12 @@ def batch_maker(source, files, batch_size, sample_size, random_seed):
     def make_batch(batch):
         picked = tf.gather(files, _epoch_order(batch, batch_size, len(files), random_seed))
         encoded = tf.numpy_function(read, [picked, batch], tf.string, stateful=False)
-        crops = _decode(tf.ensure_shape(encoded, [batch_size]))
-        seed = batch_seed(random_seed, AUGMENT_STREAM, batch)
-        return _pair(augment(crops, seed), sample_size)
+        draws = tf.random.stateless_uniform(
+            [6, batch_size], batch_seed(random_seed, AUGMENT_STREAM, batch)
+        )
+        offsets = tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32)
+        boxes = _decode(tf.ensure_shape(encoded, [batch_size]), tf.transpose(offsets))
+        return _pair(augment(_area_resize(boxes, sample_size), draws[2:]))
 
     return make_batch
 
@@ -80,46 +83,47 @@ def load_pictures(source, files, sample_size):
             _warn_once(f"left out: {error}")
     if not encoded:
         raise OSError(f"none of the {len(files)} pictures wanted of {source.label} can be read")
-    box = slice(WIGGLE, WIGGLE + BOX_SIDE)
-    crops = tf.cast(_decode(tf.constant(encoded))[:, box, box], tf.float32) / 255.0
-    return tuple(images.numpy() for images in _pair(crops, sample_size))
+    boxes = _decode(tf.constant(encoded), tf.fill([len(encoded), 2], WIGGLE))
+    return tuple(images.numpy() for images in _pair(_area_resize(boxes, sample_size)))
 
 
-def augment(crops, seed):
-    """Random box, flip and colour: uint8 [B, 144, 144, 3] to float32 [B, 128, 128, 3] in [0, 1].
+def augment(images, draws):
+    """Random flip and colour: [B, H, W, 3] in [0, 1] to the same, by draws [4, B] in [0, 1).
 
-    Saturation x 0.95-1.05, brightness +- 0.05, contrast x 0.95-1.05 about each channel's mean.
+    Saturation x 0.95-1.05, brightness +- 0.05, contrast x 0.95-1.05 about each channel's mean. It
+    stands behind the downscaling, where there are a quarter of the pixels: but for the clipping
+    and the saturation of single pixels, all of it is linear.
     """
-    batch_size = tf.shape(crops)[0]
-    draws = tf.random.stateless_uniform([6, batch_size], seed)
-    offsets = tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32)
-    rows = offsets[0][:, None] + tf.range(BOX_SIDE)
-    columns = tf.range(BOX_SIDE)
-    columns = tf.where(draws[2][:, None] < 0.5, columns, columns[::-1]) + offsets[1][:, None]
-    images = tf.gather(tf.gather(crops, rows, batch_dims=1), columns, axis=2, batch_dims=1)
-    images = tf.cast(images, tf.float32) / 255.0
-
-    saturation, brightness, contrast = tf.unstack(draws[3:, :, None, None, None] * 0.1 - 0.05)
+    planes = tf.transpose(images, (3, 0, 1, 2))  # a channel's pixels together: twice as fast
+    flipped = draws[0, :, None, None] < 0.5
+    planes = tf.where(flipped, tf.reverse(planes, axis=[3]), planes)
+    saturation, brightness, contrast = tf.unstack(draws[1:, :, None, None] * 0.1 - 0.05)
     # Saturation in HSV, without leaving RGB: the largest channel stays, the others move away
     # from it, at most until the smallest is 0.
-    largest = tf.reduce_max(images, axis=-1, keepdims=True)
-    spread = largest - tf.reduce_min(images, axis=-1, keepdims=True)
+    largest = tf.reduce_max(planes, axis=0)
+    spread = largest - tf.reduce_min(planes, axis=0)
     factor = tf.minimum(1.0 + saturation, tf.math.divide_no_nan(largest, spread))
-    images = largest - (largest - images) * factor + brightness
-    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
-    return tf.clip_by_value((images - mean) * (1.0 + contrast) + mean, 0.0, 1.0)
+    planes = largest * (1.0 - factor) + planes * factor
+    # Brightness + b, then contrast * c about the mean m + b: c * x + b + m - c * m.
+    mean = tf.reduce_mean(planes, axis=(2, 3), keepdims=True)
+    planes = planes * (1.0 + contrast) + (brightness - contrast * mean)
+    return tf.transpose(tf.clip_by_value(planes, 0.0, 1.0), (1, 2, 3, 0))
 
 
-def _pair(images, sample_size):
-    high_res = _area_resize(images, sample_size)
-    return _area_resize(high_res, sample_size // SCALE), high_res
+def _pair(high_res):
+    return _shrink(high_res, high_res.shape[1] // SCALE), high_res
 
 
-def _area_resize(images, size):
+def _area_resize(boxes, size):
+    """uint8 [B, 128, 128, 3] to float32 [B, size, size, 3] in [0, 1]."""
+    return _shrink(tf.cast(boxes, tf.float32), size) / 255.0
+
+
+def _shrink(images, size):
     factor, rest = divmod(images.shape[1], size)
     if rest:
         resized = tf.image.resize(images, (size, size), method="area")
-        return tf.clip_by_value(resized, 0.0, 1.0)  # rounding may lead just over 1
+        return tf.minimum(resized, tf.reduce_max(images))  # rounding may lead just over it
     return tf.nn.avg_pool2d(images, factor, factor, padding="VALID")  # the same, faster
 
 
@@ -135,39 +139,52 @@ def _epoch_order(batch, batch_size, count, random_seed):
     return tf.where(places // count == first, order(first), order(first + 1))
 
 
-def _decode(encoded):
-    """What `_encoded_crop` gave, [B] strings, as uint8 [B, 144, 144, 3]."""
-    box = [BOX_TOP - WIGGLE, BOX_LEFT - WIGGLE, MARGIN_SIDE, MARGIN_SIDE]
-    shape = (MARGIN_SIDE, MARGIN_SIDE, 3)
+def _decode(encoded, offsets):
+    """The 128x128 box at `offsets` [B, 2] (row, column) of what `_encoded_crop` gave, [B] strings.
 
-    def decode(data):
-        crop = tf.cond(
-            tf.strings.substr(data, 0, 1) == b"\xff",
-            lambda: tf.io.decode_and_crop_jpeg(
-                data, box, channels=3, dct_method="INTEGER_ACCURATE"
-            ),
-            lambda: tf.reshape(tf.io.decode_raw(tf.strings.substr(data, 1, -1), tf.uint8), shape),
-        )
-        return tf.ensure_shape(crop, shape)
+    Returns uint8 [B, 128, 128, 3].
+    """
+    corner = (BOX_TOP - WIGGLE, BOX_LEFT - WIGGLE)
 
-    return tf.map_fn(decode, encoded, fn_output_signature=tf.uint8)
+    def decode(data, offset):
+        def jpeg():
+            window = tf.concat([offset + corner, (BOX_SIDE, BOX_SIDE)], axis=0)
+            return tf.io.decode_and_crop_jpeg(
+                data, window, channels=3, dct_method="INTEGER_ACCURATE"
+            )
+
+        def raw():
+            crop = tf.io.decode_raw(tf.strings.substr(data, 1, -1), tf.uint8)
+            crop = tf.reshape(crop, (MARGIN_SIDE, MARGIN_SIDE, 3))
+            return tf.slice(crop, tf.concat([offset, (0,)], axis=0), (BOX_SIDE, BOX_SIDE, 3))
+
+        box = tf.cond(tf.strings.substr(data, 0, 1) == b"\xff", jpeg, raw)
+        return tf.ensure_shape(box, (BOX_SIDE, BOX_SIDE, 3))
+
+    return tf.map_fn(lambda both: decode(*both), (encoded, offsets), fn_output_signature=tf.uint8)
 
 
 def _read_good(source, files, picked, key):
     """The encoded crops of the picked files; a bad one's place is taken by one drawn from key."""
     encoded = []
     for place, number in enumerate(picked):
-        draws = np.random.default_rng([*key, place])
-        for _ in range(MAX_TRIES):
-            try:
-                encoded.append(_encoded_crop(source, number))
-                break
-            except OSError as error:
-                _warn_once(f"left out, another picture takes its place: {error}")
-                number = files[draws.integers(len(files))]
-        else:
-            raise OSError(f"{MAX_TRIES} pictures of {source.label} in a row can't be read")
+        try:
+            encoded.append(_encoded_crop(source, number))
+        except OSError as error:
+            _warn_once(f"left out, another picture takes its place: {error}")
+            encoded.append(_substitute(source, files, (*key, place)))
     return np.array(encoded, dtype=object)
+
+
+def _substitute(source, files, key):
+    """The encoded crop of the first good one of the files that are drawn from key."""
+    draws = np.random.default_rng(key)
+    for _ in range(MAX_TRIES):
+        try:
+            return _encoded_crop(source, files[draws.integers(len(files))])
+        except OSError as error:
+            _warn_once(f"left out, another picture takes its place: {error}")
+    raise OSError(f"{MAX_TRIES} pictures of {source.label} in a row can't be read")
 
 
 def _encoded_crop(source, number):

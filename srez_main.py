@@ -72,6 +72,7 @@ def _define_flags():
         "result.png",
         "PNG file to write; for a folder of pictures a folder (then 'result' by default).",
     )
+    _switch("jit_compile", False, "Compile the training step with XLA.")
     _float(
         "learning_beta1",
         0.5,
@@ -94,6 +95,12 @@ def _define_flags():
         "Standard deviation of the noise added to the generator's input while training.",
         lambda value: value >= 0,
         "a number from 0 up",
+    )
+    _choice(
+        "precision",
+        "float32",
+        ["auto", "bfloat16", "float16", "float32"],
+        "What the networks compute in; auto: bfloat16 where the device has it, else float32.",
     )
     _integer("random_seed", 0, "Seed of every random draw.", lower=0, upper=2**31 - 1)
     _switch(

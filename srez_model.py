@@ -4,6 +4,7 @@ Images are float32 in [0, 1], NHWC. Both networks are fully convolutional: any b
 height and width (the discriminator halves them four times, rounding up).
 """
 
+import contextlib
 import math
 
 import keras
@@ -22,37 +23,25 @@ LINEAR_GAIN = 1.0
 RELU_GAIN = 2.0
 
 
-def build_generator(channels=3, momentum=0.99):
+def build_generator(channels=3, momentum=0.99, precision="float32"):
     """Maps low_res [B, H, W, channels] in [0, 1] to images [B, 4H, 4W, channels] in (0, 1).
 
     A ResNet of pre-activation blocks (https://arxiv.org/abs/1603.05027) that doubles the
     resolution after each of its first two stages. `momentum` is that of the moving batch
-    statistics: 0 keeps those of the last batch alone.
+    statistics: 0 keeps those of the last batch alone. `precision` is "float32", "bfloat16" or
+    "float16": what it computes in; variables, batch statistics and the output are float32.
     """
-    images = keras.Input((None, None, channels))
-    x = images
-    for units in RES_UNITS[:-1]:
-        if x.shape[-1] != units:
-            x = _conv2d(x, units, kernel_size=1, gain=LINEAR_GAIN)
-        for _ in range(RES_BLOCKS):
-            x = _residual_block(x, momentum)
-        x = _upscale(x, momentum)
-    x = keras.layers.ReLU()(_conv2d(x, RES_UNITS[-1], kernel_size=3, gain=RELU_GAIN))
-    x = keras.layers.ReLU()(_conv2d(x, RES_UNITS[-1], kernel_size=1, gain=RELU_GAIN))
-    x = _conv2d(x, channels, kernel_size=1, gain=LINEAR_GAIN)
-    return keras.Model(images, keras.layers.Activation("sigmoid")(x), name="generator")
+    with _policy(precision):
+        return _generator(channels, momentum)
 
 
-def build_discriminator(channels=3):
-    """Maps images [B, H, W, channels] in [0, 1] to real/fake logits [B, 1]."""
-    images = keras.Input((None, None, channels))
-    x = keras.layers.Rescaling(2.0, offset=-1.0)(images)
-    for units in DISCRIMINATOR_UNITS:
-        x = _norm_relu(_conv2d(x, units, kernel_size=3, strides=2, gain=RELU_GAIN))
-    x = _norm_relu(_conv2d(x, DISCRIMINATOR_UNITS[-1], kernel_size=3, gain=RELU_GAIN))
-    x = _norm_relu(_conv2d(x, DISCRIMINATOR_UNITS[-1], kernel_size=1, gain=RELU_GAIN))
-    x = _conv2d(x, 1, kernel_size=1, gain=RELU_GAIN)
-    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x), name="discriminator")
+def build_discriminator(channels=3, precision="float32"):
+    """Maps images [B, H, W, channels] in [0, 1] to real/fake logits [B, 1], float32.
+
+    `precision` is what it computes in, as for the generator.
+    """
+    with _policy(precision):
+        return _discriminator(channels)
 
 
 def area_downscale(images):
@@ -119,6 +108,36 @@ class UpConv2DTranspose(keras.layers.Conv2DTranspose):
         return tf.nn.conv2d_transpose(inputs, boxed, shape, strides=2) + self.bias
 
 
+def _generator(channels, momentum):
+    images = keras.Input((None, None, channels))
+    x = images
+    for units in RES_UNITS[:-1]:
+        if x.shape[-1] != units:
+            x = _conv2d(x, units, kernel_size=1, gain=LINEAR_GAIN)
+        for _ in range(RES_BLOCKS):
+            x = _residual_block(x, momentum)
+        x = _upscale(x, momentum)
+    x = keras.layers.ReLU()(_conv2d(x, RES_UNITS[-1], kernel_size=3, gain=RELU_GAIN))
+    x = keras.layers.ReLU()(_conv2d(x, RES_UNITS[-1], kernel_size=1, gain=RELU_GAIN))
+    x = _conv2d(x, channels, kernel_size=1, gain=LINEAR_GAIN)
+    return keras.Model(
+        images, keras.layers.Activation("sigmoid", dtype="float32")(x), name="generator"
+    )
+
+
+def _discriminator(channels):
+    images = keras.Input((None, None, channels))
+    x = keras.layers.Rescaling(2.0, offset=-1.0)(images)
+    for units in DISCRIMINATOR_UNITS:
+        x = _norm_relu(_conv2d(x, units, kernel_size=3, strides=2, gain=RELU_GAIN))
+    x = _norm_relu(_conv2d(x, DISCRIMINATOR_UNITS[-1], kernel_size=3, gain=RELU_GAIN))
+    x = _norm_relu(_conv2d(x, DISCRIMINATOR_UNITS[-1], kernel_size=1, gain=RELU_GAIN))
+    x = _conv2d(x, 1, kernel_size=1, gain=RELU_GAIN)
+    return keras.Model(
+        images, keras.layers.GlobalAveragePooling2D(dtype="float32")(x), name="discriminator"
+    )
+
+
 def _residual_block(x, momentum):
     shortcut = x
     for _ in range(2):
@@ -152,6 +171,17 @@ def _initial_weights(units_in, units_out, kernel_size, gain):
     # make up for the truncation at two sigma, and the original's does not.
     fan = math.sqrt(units_in * units_out) * kernel_size**2
     return keras.initializers.TruncatedNormal(stddev=math.sqrt(gain / fan))
+
+
+@contextlib.contextmanager
+def _policy(precision):
+    """Layers made inside compute in `precision` and keep their variables in float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(before if precision == "float32" else f"mixed_{precision}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _cross_entropy(logits, labels):

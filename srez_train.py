@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import os
-import shutil
 import signal
 from pathlib import Path
 
 import tensorflow as tf
 
+import srez_device
 import srez_input
 from srez_checkpoint import check_resumable, newest_checkpoint, restore, set_aside
 from srez_image import atomic_path, comparison_grid, write_image
@@ -39,11 +38,13 @@ class TrainConfig:
     ema: float
     epsilon: float
     gene_l1_factor: float
+    jit_compile: bool
     learning_beta1: float
     learning_rate_half_life: int
     learning_rate_start: float
     log_device_placement: bool
     noise_level: float
+    precision: str
     random_seed: int
     resume: bool
     sample_size: int
@@ -63,7 +64,9 @@ def train(config):
         OSError: the data, or a checkpoint, can't be used; one line that says what to do.
         KeyboardInterrupt: after Ctrl-C, when all is saved.
     """
-    _say_device(config.log_device_placement)
+    _say(srez_device.set_up(config.log_device_placement))
+    config = dataclasses.replace(config, precision=srez_device.choose_precision(config.precision))
+    _say(f"Computing in {config.precision}.")
     if config.dataset is None:
         _say_sample_faces()
     source = open_source(config.dataset)
@@ -209,21 +212,6 @@ def _make_room(config):
         folders.append(config.checkpoint_dir)
     for old, new in set_aside(folders).items():
         _say(f"Moved an earlier run's results aside: {old} is now {new}.")
-
-
-def _say_device(log_device_placement):
-    tf.debugging.set_log_device_placement(log_device_placement)
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        names = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
-        _say(f"Training on {names[0]}.")
-    else:
-        _say(f"Training on the CPU, {os.cpu_count()} cores.")
-        if shutil.which("nvidia-smi"):
-            _say(
-                "An NVIDIA GPU seems to be here, but TensorFlow can't use it: "
-                f'pip install "tensorflow[and-cuda]=={tf.__version__}"'
-            )
 
 
 def _say_sample_faces():

@@ -10,20 +10,25 @@ NOISE_STREAM = 2  # of random numbers; srez_input has its own for the augmentati
 
 
 class Trainer:
-    """The networks, optimizers and counters of a run, and the step that advances them."""
+    """The networks, optimizers and counters of a run, and the step that advances them.
+
+    `config` is a TrainConfig, but its precision is one of srez_device.PRECISIONS.
+    """
 
     def __init__(self, config):
         keras.utils.set_random_seed(config.random_seed)
+        precision = config.precision
         self.config = config
-        self.generator = srez_model.build_generator()
-        self.discriminator = srez_model.build_discriminator()
+        self.generator = srez_model.build_generator(precision=precision)
+        self.discriminator = srez_model.build_discriminator(precision=precision)
         # Its batch statistics are those of the last batch seen: see `refresh_average`.
-        self.average = srez_model.build_generator(momentum=0.0)
+        self.average = srez_model.build_generator(momentum=0.0, precision=precision)
         self.average.set_weights(self.generator.get_weights())
-        self.generator_optimizer = self._adam(self.generator)
-        self.discriminator_optimizer = self._adam(self.discriminator)
+        self.generator_optimizer = self._optimizer(self.generator)
+        self.discriminator_optimizer = self._optimizer(self.discriminator)
         self.batch = tf.Variable(0, trainable=False, dtype=tf.int64)
         self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)
+        self._step = tf.function(self._train_step, jit_compile=config.jit_compile)
 
     @property
     def state(self):
@@ -38,12 +43,19 @@ class Trainer:
             "seconds": self.seconds,
         }
 
-    @tf.function(reduce_retracing=True)
+    @property
+    def traces(self):
+        """How often the step was traced; more than once would cost seconds each time."""
+        return self._step.experimental_get_tracing_count()
+
     def train_step(self, low_res, high_res):
         """Updates both networks from one forward pass; returns scalars by TensorBoard name.
 
         low_res [B, H, W, 3] and high_res [B, 4H, 4W, 3] are float32 in [0, 1].
         """
+        return self._step(low_res, high_res)
+
+    def _train_step(self, low_res, high_res):
         scalars, generator_gradients, discriminator_gradients = self.gradients(low_res, high_res)
         self.generator_optimizer.apply(generator_gradients)
         self.discriminator_optimizer.apply(discriminator_gradients)
@@ -52,7 +64,10 @@ class Trainer:
         return scalars
 
     def gradients(self, low_res, high_res):
-        """(scalars, the generator's gradients, the discriminator's), of one forward pass."""
+        """(scalars, the generator's gradients, the discriminator's), of one forward pass.
+
+        In float16 the gradients are those of the scaled losses, as the optimizers expect them.
+        """
         config = self.config
         seed = srez_input.batch_seed(config.random_seed, NOISE_STREAM, self.batch)
         noise = tf.random.stateless_normal(tf.shape(low_res), seed, stddev=config.noise_level)
@@ -64,7 +79,8 @@ class Trainer:
                 fake_logits, generated, low_res, config.gene_l1_factor
             )
             real_loss, fake_loss = srez_model.discriminator_losses(real_logits, fake_logits)
-            disc_loss = real_loss + fake_loss
+            scaled_gene_loss = self.generator_optimizer.scale_loss(gene_loss)
+            scaled_disc_loss = self.discriminator_optimizer.scale_loss(real_loss + fake_loss)
         scalars = {
             "loss/gene_loss": gene_loss,
             "loss/gene_l1_loss": srez_model.l1_loss(generated, low_res),
@@ -77,8 +93,8 @@ class Trainer:
         }
         return (
             scalars,
-            tape.gradient(gene_loss, self.generator.trainable_variables),
-            tape.gradient(disc_loss, self.discriminator.trainable_variables),
+            tape.gradient(scaled_gene_loss, self.generator.trainable_variables),
+            tape.gradient(scaled_disc_loss, self.discriminator.trainable_variables),
         )
 
     def refresh_average(self, low_res_batches):
@@ -106,13 +122,15 @@ class Trainer:
         ):
             average.assign(weight + decay * (average - weight))
 
-    def _adam(self, network):
+    def _optimizer(self, network):
         config = self.config
         learning_rate = keras.optimizers.schedules.ExponentialDecay(
             config.learning_rate_start, config.learning_rate_half_life, 0.5, staircase=True
         )
-        adam = keras.optimizers.Adam(
+        optimizer = keras.optimizers.Adam(
             learning_rate, beta_1=config.learning_beta1, epsilon=config.epsilon
         )
-        adam.build(network.trainable_variables)
-        return adam
+        if config.precision == "float16":  # its small gradients would vanish unscaled
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(network.trainable_variables)
+        return optimizer

@@ -13,6 +13,7 @@ ROOMS = {
     "srez_main": {"srez_train", "srez_infer", "srez_demo"},
     "srez_train": {
         "srez_checkpoint",
+        "srez_device",
         "srez_image",
         "srez_input",
         "srez_progress",
@@ -20,6 +21,7 @@ ROOMS = {
         "srez_trainer",
     },
     "srez_trainer": {"srez_input", "srez_model"},
+    "srez_device": set(),
     "srez_progress": set(),
     "srez_checkpoint": set(),
     "srez_infer": {"srez_checkpoint", "srez_image", "srez_model"},

@@ -17,13 +17,6 @@ def source(faces):
     return open_source(faces)
 
 
-@pytest.fixture(scope="module")
-def ramp():
-    """A crop whose red is the row and green the column: uint8 [1, 144, 144, 3]."""
-    rows, columns = np.mgrid[0:144, 0:144]
-    return np.stack([rows, columns, np.full((144, 144), 90)], -1).astype(np.uint8)[None]
-
-
 def _batches(source, count, files=range(FACES), start_batch=0, sample_size=64, random_seed=0):
     dataset = make_dataset(source, list(files), 4, sample_size, random_seed, start_batch)
     return list(dataset.take(count).as_numpy_iterator())
@@ -105,8 +98,8 @@ def test_load_pictures_gives_the_plain_box(source):
 
 
 def test_tensorflow_and_pillow_decode_a_picture_alike(source):
-    fast = srez_input._decode(tf.constant([source.read(0)])).numpy()[0]
-    slow = srez_input._margin_crop(source.read(0), "0")
+    fast = srez_input._decode(tf.constant([source.read(0)]), tf.constant([[3, 11]])).numpy()[0]
+    slow = srez_input._margin_crop(source.read(0), "0")[3:131, 11:139]
     difference = np.abs(fast.astype(int) - slow)
     assert difference.mean() < 0.5
     assert difference[1:-1, 1:-1].max() <= 3  # at the crop's edge chroma is interpolated otherwise
@@ -154,41 +147,78 @@ def test_a_folder_of_bad_pictures_alone_ends_with_an_error(tmp_path):
         _batches(open_source(tmp_path), 1, files=range(8))
 
 
-def test_the_box_wiggles_over_its_whole_range(ramp):
-    crops = tf.constant(ramp.repeat(800, 0))
-    images = augment(crops, seed=(1, 2)).numpy()
-    # Where the jitter of colour leaves it legible: the median over many draws of each corner.
-    tops = images[:, 0, :, 0].mean(1) * 255
-    assert tops.min() < 8
-    assert tops.max() > 8
-    assert images.shape == (800, 128, 128, 3)
+def _many_draws(count):
+    return tf.random.stateless_uniform((4, count), seed=(1, 2))
 
 
-def test_half_of_the_pictures_are_flipped(ramp):
-    images = augment(tf.constant(ramp.repeat(800, 0)), seed=(1, 2)).numpy()
-    flipped = (images[:, 60, 100, 1] < images[:, 60, 20, 1]).mean()
-    assert 0.44 < flipped < 0.56
+def test_the_box_wiggles_over_its_whole_range(monkeypatch, source):
+    seen = []
+    monkeypatch.setattr(
+        srez_input,
+        "_decode",
+        lambda encoded, offsets: (
+            seen.append(offsets.numpy()) or tf.zeros((len(offsets), 128, 128, 3), tf.uint8)
+        ),
+    )
+    make_batch = srez_input.batch_maker(source, np.arange(FACES), 16, 64, random_seed=0)
+    for batch in range(60):
+        make_batch(tf.constant(batch, tf.int64))
+    offsets = np.concatenate(seen)
+    for axis in (0, 1):
+        assert set(offsets[:, axis]) == set(range(17))
+        assert offsets[:, axis].mean() == pytest.approx(8, abs=0.6)
+    assert abs(np.corrcoef(offsets.T)[0, 1]) < 0.12
+
+
+def test_a_raw_crop_and_a_jpeg_are_cut_at_the_same_place(source):
+    jpeg = source.read(0)
+    raw = b"\0" + srez_input._margin_crop(jpeg, "0").tobytes()
+    offsets = tf.constant([[2, 13], [2, 13]])
+    first, second = srez_input._decode(tf.constant([jpeg, raw]), offsets).numpy().astype(int)
+    assert np.abs(first - second).mean() < 0.5
+
+
+def test_half_of_the_pictures_are_flipped():
+    ramp = np.broadcast_to(np.linspace(0.2, 0.8, 64)[:, None], (1000, 64, 64, 3))
+    images = augment(tf.constant(ramp, tf.float32), _many_draws(1000)).numpy()
+    flipped = images[:, 30, 50, 1] < images[:, 30, 10, 1]
+    assert flipped.mean() == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_jitter_has_the_original_range():
-    grey = tf.fill((4000, 144, 144, 3), tf.constant(128, tf.uint8))[:1000]
-    means = augment(grey, seed=(3, 4)).numpy().mean((1, 2, 3)) - 128 / 255
-    assert -0.05 <= means.min() < -0.045
-    assert 0.045 < means.max() <= 0.05
-    assert abs(means.mean()) < 0.005
+    grey = tf.fill((1000, 16, 16, 3), 0.5)
+    shifts = augment(grey, _many_draws(1000)).numpy().mean((1, 2, 3)) - 0.5
+    assert -0.05 <= shifts.min() < -0.045
+    assert 0.045 < shifts.max() <= 0.05
+    assert abs(shifts.mean()) < 0.005
+
+
+def _op_by_op(box, draws):
+    """The original's operations in its order, by the same draws, on a box [128, 128, 3]."""
+    saturation, brightness, contrast = draws[1:] * 0.1 - 0.05
+    box = tf.image.flip_left_right(box) if draws[0] < 0.5 else box
+    box = tf.image.adjust_saturation(box, 1.0 + saturation)
+    box = tf.image.adjust_brightness(box, brightness)
+    return tf.clip_by_value(tf.image.adjust_contrast(box, 1.0 + contrast), 0.0, 1.0)
 
 
 def test_the_jitter_agrees_with_tensorflows_own_operations(source):
-    crop = srez_input._decode(tf.constant([source.read(1)]))
-    seed = (5, 6)
-    image = augment(crop, seed)[0]
-    draws = tf.random.stateless_uniform([6, 1], seed)[:, 0]
-    row, column = (int(draw * 17) for draw in draws[:2])
-    box = tf.cast(crop[0, row : row + 128, column : column + 128], tf.float32) / 255.0
-    if draws[2] >= 0.5:
-        box = tf.image.flip_left_right(box)
-    saturation, brightness, contrast = draws[3:] * 0.1 - 0.05
-    expected = tf.image.adjust_saturation(box, 1.0 + saturation)
-    expected = tf.image.adjust_brightness(expected, brightness)
-    expected = tf.image.adjust_contrast(expected, 1.0 + contrast)
-    np.testing.assert_allclose(image, tf.clip_by_value(expected, 0.0, 1.0), atol=1e-5)
+    _, images = load_pictures(source, range(8), 128)
+    draws = _many_draws(8)
+    expected = [_op_by_op(image, draws[:, at]) for at, image in enumerate(images)]
+    np.testing.assert_allclose(augment(images, draws), expected, atol=1e-5)
+
+
+def test_the_jitter_behind_the_downscaling_keeps_the_distribution(source):
+    _, boxes = load_pictures(source, [1], 128)
+    count = 300
+    draws = _many_draws(count)
+    before = tf.stack([_op_by_op(boxes[0], draws[:, at]) for at in range(count)])
+    before = tf.nn.avg_pool2d(before, 2, 2, "VALID").numpy()
+    small = tf.nn.avg_pool2d(boxes, 2, 2, "VALID")
+    after = augment(tf.repeat(small, count, axis=0), draws).numpy()
+    # Over the draws, at each pixel and channel; a step of 8 bits is 0.004.
+    np.testing.assert_allclose(after.mean(0), before.mean(0), atol=0.004)
+    np.testing.assert_allclose(after.std(0), before.std(0), atol=0.004)
+    np.testing.assert_allclose(after.min(0), before.min(0), atol=0.03)
+    np.testing.assert_allclose(after.max(0), before.max(0), atol=0.03)

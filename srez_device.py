@@ -1,0 +1,59 @@
+"""The device to train on: what it is, what it can compute in, how it is set up."""
+
+import os
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+# How Linux names the instructions that multiply bfloat16 on x86 and Arm CPUs.
+_BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+_BFLOAT16_COMPUTE_CAPABILITY = (8, 0)  # NVIDIA's Ampere
+
+
+def set_up(log_device_placement):
+    """Logs device placement or not, and lets GPUs take memory as it is needed.
+
+    Returns a line that says what the training runs on.
+    """
+    tf.debugging.set_log_device_placement(log_device_placement)
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        return f"Training on {_details(gpus[0]).get('device_name', gpus[0].name)}."
+    line = f"Training on the CPU, {os.cpu_count()} cores."
+    if shutil.which("nvidia-smi"):
+        line += (
+            "\nAn NVIDIA GPU seems to be here, but TensorFlow can't use it: "
+            f'pip install "tensorflow[and-cuda]=={tf.__version__}"'
+        )
+    return line
+
+
+def choose_precision(precision):
+    """One of PRECISIONS for "auto" or one of them: bfloat16 where the device has it natively.
+
+    Raises:
+        OSError: float16 on a CPU, which would emulate it, slowly.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if precision == "auto":
+        return "bfloat16" if has_bfloat16(gpus) else "float32"
+    if precision == "float16" and not gpus:
+        raise OSError("--precision=float16 is for GPUs: on a CPU use bfloat16, float32 or auto")
+    return precision
+
+
+def has_bfloat16(gpus):
+    """Whether the GPUs, or without any this CPU, multiply bfloat16 natively."""
+    if gpus:
+        capabilities = [_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
+        return min(capabilities) >= _BFLOAT16_COMPUTE_CAPABILITY
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and bool(_BFLOAT16_CPU_FLAGS & set(cpuinfo.read_text().split()))
+
+
+def _details(gpu):
+    return tf.config.experimental.get_device_details(gpu)
