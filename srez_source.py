@@ -107,7 +107,7 @@ def _open_folder(folder):
         names += [Path(path, name).relative_to(folder).as_posix() for name in files]
     names = tuple(sorted(filter(_is_picture, names)))
     lists = [place / PARTITION for place in (folder, folder.absolute().parent)]
-    partition = next((path.read_text() for path in lists if path.is_file()), None)
+    partition = next((_text(path) for path in lists if path.is_file()), None)
     return Source(
         str(folder), names, lambda number: (folder / names[number]).read_bytes(), partition
     )
@@ -118,19 +118,19 @@ def _open_zip(path):
         with zipfile.ZipFile(path) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
             lists = [name for name in entries if PurePosixPath(name).name == PARTITION]
-            partition = archive.read(lists[0]).decode() if lists else None
+            partition = archive.read(lists[0]).decode(errors="replace") if lists else None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         with open(path, "rb") as file:
             is_page = b"<html" in file.read(1024).lower()
         found = (
             "is an HTML page, not a zip: download it again"
             if is_page
-            else (f"is no whole zip archive ({error}): is the download complete?")
+            else f"is no whole zip archive ({error}): is the download complete?"
         )
         raise OSError(f"--dataset={path} {found}") from error
     beside = path.absolute().parent / PARTITION
     if partition is None and beside.is_file():
-        partition = beside.read_text()
+        partition = _text(beside)
     names = tuple(sorted(filter(_is_picture, entries)))
     # Positioned reads need no lock, so pictures are read in parallel.
     descriptor = os.open(path, os.O_RDONLY)
@@ -156,6 +156,10 @@ def _read_entry(descriptor, entry):
     elif entry.compress_type != zipfile.ZIP_STORED:
         raise OSError(f"{entry.filename}: neither stored nor deflated in the zip")
     return data
+
+
+def _text(path):
+    return path.read_text(errors="replace")
 
 
 def _is_picture(name):

@@ -138,7 +138,7 @@ class _Run:
         with progress:
             while not (progress.done or interrupt.came):
                 with progress.waiting():
-                    low_res, high_res = next(batches)
+                    low_res, high_res = _next(batches)
                 scalars = trainer.train_step(low_res, high_res)
                 batch += 1
                 progress.advance(batch, scalars)
@@ -202,6 +202,14 @@ class _Interrupt:
             raise KeyboardInterrupt
         self.came = True
         _say("\nFinishing the batch and saving; Ctrl-C again leaves at once.")
+
+
+def _next(batches):
+    """The next batch; TensorFlow's wrapping of an OSError while reading it is taken off."""
+    try:
+        return next(batches)
+    except tf.errors.OpError as error:
+        raise OSError(f"no batch could be read: {error.message.splitlines()[0]}") from error
 
 
 def _make_room(config):

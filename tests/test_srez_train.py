@@ -132,6 +132,16 @@ def test_train_time_ends_a_run(here, faces, capsys):
     assert re.search(r"Finished: trained \S+ of 0.05 minutes", capsys.readouterr().out)
 
 
+def test_pictures_that_cannot_be_read_end_a_run_with_one_line(here, faces, capsys):
+    for number, face in enumerate(sorted(faces.iterdir())):
+        content = face.read_bytes() if number < 3 else b"broken"
+        (here / f"{number:02d}.jpg").write_bytes(content)
+    names = "".join(f"{number:02d}.jpg 2\n" for number in range(3))
+    (here / "list_eval_partition.txt").write_text(names)
+    with pytest.raises(OSError, match="no batch could be read: .*100 pictures of .* in a row"):
+        srez_train.train(_config(here, train_batches=1))
+
+
 def test_ctrl_c_saves_and_says_how_to_go_on(here, faces):
     command = [sys.executable, "-u", ROOT / "srez_main.py", *train_arguments(faces, batch_size=2)]
     with subprocess.Popen(
