@@ -1,7 +1,9 @@
 """The training loop: steps, sheets, checkpoints, until the total is reached."""
 
+import contextlib
 import dataclasses
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -94,8 +96,8 @@ def train(config):
         f"test pictures from {source.label}, {split.note}."
     )
     run = _Run(trainer, source, split, options)
-    run.start()
-    with _Interrupt() as interrupt:
+    with _reading_errors(), _Interrupt() as interrupt:
+        run.start()
         run.loop(interrupt)
 
 
@@ -138,7 +140,7 @@ class _Run:
         with progress:
             while not (progress.done or interrupt.came):
                 with progress.waiting():
-                    low_res, high_res = _next(batches)
+                    low_res, high_res = next(batches)
                 scalars = trainer.train_step(low_res, high_res)
                 batch += 1
                 progress.advance(batch, scalars)
@@ -204,12 +206,16 @@ class _Interrupt:
         _say("\nFinishing the batch and saving; Ctrl-C again leaves at once.")
 
 
-def _next(batches):
-    """The next batch; TensorFlow's wrapping of an OSError while reading it is taken off."""
+@contextlib.contextmanager
+def _reading_errors():
+    """Takes TensorFlow's wrapping off an OSError that was raised while a batch was read."""
     try:
-        return next(batches)
-    except tf.errors.OpError as error:
-        raise OSError(f"no batch could be read: {error.message.splitlines()[0]}") from error
+        yield
+    except tf.errors.UnknownError as error:
+        reasons = re.findall("^OSError: (.*)", error.message, re.MULTILINE)
+        if not reasons:
+            raise
+        raise OSError(reasons[0]) from error
 
 
 def _make_room(config):

@@ -26,8 +26,8 @@ LOSSES = ("gene_loss", "gene_l1_loss", "gene_ce_loss", "disc_real_loss", "disc_f
 def errors(oracle, config):
     """The largest error of each kind in LIMITS, as a dict, for the content of an oracle file."""
     trainer = srez_trainer.Trainer(config)
-    _set_weights(trainer, oracle["vars"])
-    low_res, high_res = _inputs(oracle)
+    set_weights(trainer, oracle["vars"])
+    low_res, high_res = inputs(oracle)
 
     generated = trainer.generator(low_res, training=True).numpy()
     samples = oracle["generator_output"]["samples"]
@@ -53,7 +53,8 @@ def errors(oracle, config):
     return {name: float(np.max(np.abs(values))) for name, values in found.items()}
 
 
-def _set_weights(trainer, entries):
+def set_weights(trainer, entries):
+    """Gives the trainer's networks the weights that the oracle's `vars` describe."""
     variables = trainer.generator.trainable_variables + trainer.discriminator.trainable_variables
     for variable, entry in zip(variables, entries, strict=True):
         random = np.random.RandomState(entry["rng_seed"])
@@ -63,7 +64,8 @@ def _set_weights(trainer, entries):
         variable.assign(value)
 
 
-def _inputs(oracle):
+def inputs(oracle):
+    """The oracle's (low_res, high_res), float32 [B, S/4, S/4, 3] and [B, S, S, 3]."""
     batch, size = oracle["batch"], oracle["size"]
     high_res = np.random.RandomState(oracle["seed"]).rand(batch, size, size, 3).astype("float32")
     small = size // srez_model.SCALE

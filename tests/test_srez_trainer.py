@@ -1,9 +1,13 @@
+import json
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import srez_model
 from srez_trainer import Trainer
+from tests import oracle
 from tests.conftest import make_config
 
 
@@ -118,3 +122,51 @@ def test_the_l1_factor_weighs_the_two_losses(batch):
     scalars = Trainer(make_config(batch_size=2, gene_l1_factor=0.25)).gradients(*batch)[0]
     expected = 0.25 * scalars["loss/gene_l1_loss"] + 0.75 * scalars["loss/gene_ce_loss"]
     assert float(scalars["loss/gene_loss"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_reduced_precision_keeps_variables_and_losses_in_float32(batch, precision):
+    trainer = Trainer(make_config(batch_size=2, precision=precision))
+    scalars = trainer.train_step(*batch)
+    networks = (trainer.generator, trainer.discriminator, trainer.average)
+    assert {v.dtype for network in networks for v in network.variables} == {"float32"}
+    assert {value.dtype for value in scalars.values()} == {tf.float32}
+    assert trainer.generator(batch[0], training=False).dtype == tf.float32
+    inner = next(layer for layer in trainer.generator.layers if "conv2d" in layer.name)
+    assert inner.compute_dtype == precision
+
+
+def test_float16_leaves_out_a_step_that_overflows(batch):
+    trainer = Trainer(make_config(batch_size=2, precision="float16"))
+    before = _values(trainer.generator)
+    trainer.generator_optimizer.dynamic_scale.assign(3e38)
+    trainer.train_step(*batch)
+    for one, other in zip(before, _values(trainer.generator), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert float(trainer.generator_optimizer.dynamic_scale) == pytest.approx(1.5e38)
+
+
+def test_bfloat16_losses_agree_with_the_original_within_2_percent():
+    content = json.loads(oracle.ORACLE.read_text())
+    config = make_config(batch_size=content["batch"], noise_level=0.0, precision="bfloat16")
+    trainer = Trainer(config)
+    oracle.set_weights(trainer, content["vars"])
+    scalars = trainer.gradients(*oracle.inputs(content))[0]
+    for name, expected in content["losses"].items():
+        assert float(scalars[f"loss/{name}"]) == pytest.approx(expected, rel=0.02)
+
+
+def test_building_leaves_the_policy_of_keras_alone():
+    before = keras.config.dtype_policy()
+    srez_model.build_generator(precision="bfloat16")
+    assert keras.config.dtype_policy() == before
+
+
+def test_xla_gives_the_same_step(batch):
+    # Without noise: XLA makes other normal numbers of the same seed.
+    plain, compiled = (
+        Trainer(make_config(batch_size=2, noise_level=0, jit_compile=jit)) for jit in (0, 1)
+    )
+    first, second = (trainer.train_step(*batch) for trainer in (plain, compiled))
+    for name in first:
+        assert float(first[name]) == pytest.approx(float(second[name]), rel=1e-3, abs=1e-5)
