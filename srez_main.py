@@ -112,7 +112,8 @@ def _define_flags():
         "run",
         "demo",
         sorted(MODES),
-        "train a network, make the video of its training (demo), or enlarge a picture (infere).",
+        "Train a network, make the video of its training (demo), enlarge a picture (infere), or "
+        "measure the speed (bench).",
     )
     _integer(
         "sample_size",
@@ -192,7 +193,14 @@ def _infer():
     srez_infer.infer(FLAGS.infer_input, output, FLAGS.checkpoint_dir, FLAGS.weights)
 
 
-MODES = {"demo": _demo, "infer": _infer, "infere": _infer, "train": _train}
+def _bench():
+    _load_tensorflow()
+    import srez_bench
+
+    srez_bench.benchmark(train_config())
+
+
+MODES = {"bench": _bench, "demo": _demo, "infer": _infer, "infere": _infer, "train": _train}
 
 
 def main(argv):

@@ -10,7 +10,18 @@ MODULES = sorted(path.stem for path in ROOT.glob("srez_*.py"))
 
 # Who may import whom. A module that is not here has no room yet.
 ROOMS = {
-    "srez_main": {"srez_train", "srez_infer", "srez_demo"},
+    "srez_main": {"srez_bench", "srez_demo", "srez_infer", "srez_train"},
+    "srez_bench": {
+        "srez_image",
+        "srez_input",
+        "srez_model",
+        "srez_peer",
+        "srez_source",
+        "srez_textbook",
+        "srez_trainer",
+    },
+    "srez_textbook": {"srez_model"},
+    "srez_peer": set(),
     "srez_train": {
         "srez_checkpoint",
         "srez_device",
@@ -42,6 +53,7 @@ WITHOUT_TENSORFLOW = (
     "srez_hair",
     "srez_image",
     "srez_metrics",
+    "srez_peer",
     "srez_pen",
     "srez_portrait",
     "srez_source",
