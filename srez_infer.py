@@ -1,9 +1,14 @@
 """Enlarges pictures four times with a trained generator."""
 
+import collections
+import concurrent.futures
+import dataclasses
 import sys
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
+import tqdm
 
 from srez_checkpoint import newest_checkpoint, read_options, restore
 from srez_image import (
@@ -19,11 +24,12 @@ from srez_model import SCALE, build_generator
 COMPARISON_SIDE = 256  # pixels; a small picture is magnified to about that for the eye
 
 
-def infer(infer_input, infer_output, checkpoint_dir, weights):
+def infer(infer_input, infer_output, checkpoint_dir, weights, infer_batch):
     """Enlarges a picture, or each one in a folder, with the newest checkpoint's `weights`.
 
     Writes PNG to `infer_output` (None: result.png, or the folder result for a folder), and beside
-    it a comparison of input, bicubic interpolation and result. `weights` is "ema" or "raw".
+    it a comparison of input, bicubic interpolation and result. `weights` is "ema" or "raw",
+    `infer_batch` how many pictures of a folder go through the network at a time.
 
     Raises:
         OSError: no checkpoint, no input, output over the input, or some pictures of a folder
@@ -36,20 +42,14 @@ def infer(infer_input, infer_output, checkpoint_dir, weights):
         )
     if not source.is_dir():
         target = Path(infer_output or "result.png")
-        jobs = [(source, target, target.with_name(f"{target.stem}_compare.png"))]
+        jobs = [_Job(source, target, target.with_name(f"{target.stem}_compare.png"))]
     else:
         jobs = _folder_jobs(source, Path(infer_output or "result"))
     _refuse_overwriting(jobs)
     generator, size = load_generator(checkpoint_dir, weights)
-    if not source.is_dir():
-        _infer_one(*jobs[0], generator, size)
-        return
-    failures = []
-    for job in jobs:
-        try:
-            _infer_one(*job, generator, size)
-        except OSError as error:
-            failures.append(error)
+    failures = _infer_all(jobs, generator, size, infer_batch)
+    if failures and not source.is_dir():
+        raise failures[0]
     for failure in failures:
         print(failure, file=sys.stderr)
     if failures:
@@ -98,27 +98,78 @@ def to_low_res(image, size):
     return low_res.numpy(), how
 
 
-def _infer_one(source, target, comparison, generator, size):
-    image = read_image(source)
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """A picture to enlarge, and where its result and its comparison go."""
+
+    source: Path
+    target: Path
+    comparison: Path
+
+
+def _infer_all(jobs, generator, size, infer_batch):
+    """Does the jobs, reading and writing beside the network; returns the OSErrors of those failed.
+
+    Pictures of one size go through the network together, `infer_batch` at a time.
+    """
+    for folder in {path.parent for job in jobs for path in (job.target, job.comparison)}:
+        folder.mkdir(parents=True, exist_ok=True)
+    failures, writes, waiting = [], [], collections.defaultdict(list)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+
+        def flush(ready):
+            results = upscale(generator, np.concatenate([low_res for _, low_res, _ in ready]))
+            for item, result in zip(ready, results, strict=True):
+                writes.append(pool.submit(_write, *item, result))
+
+        reads = [pool.submit(_read, job, size) for job in jobs]
+        for read in tqdm.tqdm(reads, unit="picture", disable=_is_quiet(jobs)):
+            try:
+                item = read.result()
+            except OSError as error:
+                failures.append(error)
+                continue
+            ready = waiting[item[1].shape]
+            ready.append(item)
+            if len(ready) == infer_batch:
+                flush(waiting.pop(item[1].shape))
+        for ready in waiting.values():
+            flush(ready)
+        for write in writes:
+            try:
+                tqdm.tqdm.write(write.result())
+            except OSError as error:
+                failures.append(error)
+    return failures
+
+
+def _is_quiet(jobs):
+    return len(jobs) == 1 or not sys.stderr.isatty()
+
+
+def _read(job, size):
+    """(job, its low_res [1, h, w, 3], a line that says how it was made)."""
+    image = read_image(job.source)
     low_res, how = to_low_res(image, size)
-    result = upscale(generator, low_res)
-    shape = result.shape[1:3]
+    return job, low_res, f"{job.source} ({image.shape[1]}x{image.shape[0]}, {how})"
+
+
+def _write(job, low_res, how, result):
+    """Writes a result [H, W, 3] and its comparison; returns the line for the console."""
+    shape = result.shape[:2]
     columns = [
         tf.image.resize(low_res, shape, method="nearest").numpy(),
         tf.image.resize(low_res, shape, method="bicubic").numpy(),
-        result,
+        result[None],
     ]
-    for path in (target, comparison):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(job.target, result)
     magnify = max(COMPARISON_SIDE // max(shape), 1)
-    write_image(target, result[0])
-    write_image(comparison, comparison_grid(columns, magnify))
-    size_in, size_out = ("x".join(map(str, array.shape[1::-1])) for array in (image, result[0]))
-    print(f"{source} ({size_in}, {how}) -> {target} ({size_out})")
+    write_image(job.comparison, comparison_grid(columns, magnify))
+    return f"{how} -> {job.target} ({shape[1]}x{shape[0]})"
 
 
 def _folder_jobs(source, folder):
-    """(source, target, comparison) of each picture in the folder, not in folders inside it."""
+    """A job for each picture in the folder, not in folders inside it."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"--infer_output={folder} is a file: give a folder, as the input")
     paths = sorted(
@@ -135,14 +186,13 @@ def _folder_jobs(source, folder):
     if len({name.lower() for name in names}) < len(names):  # a.jpg beside a.png and a.jpg.png
         names = [path.name for path in paths]
     return [
-        (path, folder / f"{name}.png", folder / "compare" / f"{name}.png")
+        _Job(path, folder / f"{name}.png", folder / "compare" / f"{name}.png")
         for path, name in zip(paths, names, strict=True)
     ]
 
 
 def _refuse_overwriting(jobs):
-    sources = {source.resolve() for source, _, _ in jobs}
-    for _, target, comparison in jobs:
-        for path in (target, comparison):
-            if path.resolve() in sources:
-                raise OSError(f"--infer_output would overwrite the input {path}: give another")
+    sources = {job.source.resolve() for job in jobs}
+    for path in (path for job in jobs for path in (job.target, job.comparison)):
+        if path.resolve() in sources:
+            raise OSError(f"--infer_output would overwrite the input {path}: give another")

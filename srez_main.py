@@ -66,6 +66,7 @@ def _define_flags():
         "a number from 0 to 1",
     )
     _switch("help", False, "Shows this page.", short_name="h")
+    _integer("infer_batch", 16, "Pictures of a folder that go through the network at a time.")
     _path("infer_input", "test.jpg", "Picture to enlarge, or a folder of them.")
     _path(
         "infer_output",
@@ -190,7 +191,9 @@ def _infer():
     import srez_infer
 
     output = FLAGS.infer_output if FLAGS["infer_output"].present else None
-    srez_infer.infer(FLAGS.infer_input, output, FLAGS.checkpoint_dir, FLAGS.weights)
+    srez_infer.infer(
+        FLAGS.infer_input, output, FLAGS.checkpoint_dir, FLAGS.weights, FLAGS.infer_batch
+    )
 
 
 def _bench():

@@ -13,8 +13,9 @@ def run(trained, tmp_path, monkeypatch):
     """Enlarges with the trained network in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
-    def infer(infer_input, infer_output=None, weights="ema"):
-        srez_infer.infer(infer_input, infer_output, str(trained[0] / "checkpoint"), weights)
+    def infer(infer_input, infer_output=None, weights="ema", infer_batch=16):
+        checkpoint_dir = str(trained[0] / "checkpoint")
+        srez_infer.infer(infer_input, infer_output, checkpoint_dir, weights, infer_batch)
 
     return infer
 
@@ -98,10 +99,24 @@ def test_a_folder_gives_a_folder_of_png_and_equal_stems_stay_apart(run, faces, t
     assert len(list((tmp_path / "result" / "compare").iterdir())) == 3
 
 
+def test_a_folder_gives_what_each_picture_alone_gives(run, faces, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.jpg").write_bytes((faces / f"{number:02d}.jpg").read_bytes())
+    Image.new("RGB", (20, 12), "teal").save(folder / "tiny.png")
+    run(folder, "out", infer_batch=2)
+    for picture in folder.iterdir():
+        run(picture, "one.png")
+        together = read_image(tmp_path / "out" / f"{picture.stem}.png").astype(int)
+        assert np.abs(together - read_image("one.png")).max() <= 1
+
+
 def test_names_that_would_be_equal_all_keep_their_suffix(tmp_path):
     for name in ("a.jpg", "a.png", "a.jpg.png", "b.png"):
         (tmp_path / name).touch()
-    names = [target.name for _, target, _ in srez_infer._folder_jobs(tmp_path, tmp_path / "out")]
+    jobs = srez_infer._folder_jobs(tmp_path, tmp_path / "out")
+    names = [job.target.name for job in jobs]
     assert names == ["a.jpg.png", "a.jpg.png.png", "a.png.png", "b.png.png"]
 
 
@@ -138,4 +153,4 @@ def test_a_missing_picture_or_folder_or_checkpoint_is_named(run, faces, tmp_path
     with pytest.raises(FileNotFoundError, match="--infer_input=empty holds no"):
         run("empty")
     with pytest.raises(FileNotFoundError, match="--checkpoint_dir=nowhere; run --run train first"):
-        srez_infer.infer(faces / "00.jpg", None, "nowhere", "ema")
+        srez_infer.infer(faces / "00.jpg", None, "nowhere", "ema", 16)

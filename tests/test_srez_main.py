@@ -28,6 +28,7 @@ ORIGINAL_DEFAULTS = {
 }
 NEW_DEFAULTS = {
     "ema": 0.995,
+    "infer_batch": 16,
     "infer_input": "test.jpg",
     "infer_output": "result.png",
     "jit_compile": False,
