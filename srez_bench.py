@@ -17,6 +17,7 @@ import tensorflow as tf
 import srez_input
 import srez_model
 import srez_textbook
+from srez_cache import open_cache
 from srez_image import atomic_path
 from srez_peer import Peer
 from srez_source import open_source
@@ -145,8 +146,11 @@ def _measure_input(dataset, rounds, pictures):
         "original's operations": bytes_alone.map(srez_textbook.decode_op_by_op),
     }
     pipelines = {name: pipeline.batch(16) for name, pipeline in pipelines.items()}
-    ours = srez_input.make_dataset(source, np.arange(len(source.names)), 16, 64, 0)
-    iterators = {name: iter(pipeline) for name, pipeline in (pipelines | {"ours": ours}).items()}
+    files = np.arange(len(source.names))
+    for name, where in (("ours", "none"), ("ours, cached", "memory")):
+        cache = open_cache(source, where)
+        pipelines[name] = srez_input.make_dataset(source, files, 16, 64, 0, cache=cache)
+    iterators = {name: iter(pipeline) for name, pipeline in pipelines.items()}
     rates = {name: [] for name in iterators}
     for _ in range(rounds):
         for name, iterator in iterators.items():

@@ -25,6 +25,7 @@ from srez_image import (
 
 WIGGLE = 8  # pixels that the box moves, either way
 MARGIN_SIDE = BOX_SIDE + 2 * WIGGLE
+CROP_SHAPE = (MARGIN_SIDE, MARGIN_SIDE, 3)  # what all boxes of a picture lie in
 SCALE = 4  # high_res pixels per low_res pixel, along each side
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
@@ -32,36 +33,71 @@ MAX_TRIES = 100  # to find a good picture in place of a bad one
 AUGMENT_STREAM = 1  # of random numbers; srez_train has its own for the noise
 
 
-def make_dataset(source, files, batch_size, sample_size, random_seed, start_batch=0):
+def make_dataset(source, files, batch_size, sample_size, random_seed, start_batch=0, cache=None):
     """An endless tf.data.Dataset of augmented batches, from number `start_batch` on.
 
     Elements are (low_res [B, S/4, S/4, 3], high_res [B, S, S, 3]), float32 in [0, 1], with B =
     batch_size and S = sample_size. Place p = batch * B + i of the endless order is picture
     p mod n of a permutation made for epoch p // n: batches straddle epochs, nothing is dropped.
+    With a srez_cache.Cache nothing is decoded any more.
     """
-    make_batch = batch_maker(source, files, batch_size, sample_size, random_seed)
+    make_batch = batch_maker(source, files, batch_size, sample_size, random_seed, cache)
     batches = tf.data.Dataset.range(start_batch, np.iinfo(np.int64).max)
     return batches.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def batch_maker(source, files, batch_size, sample_size, random_seed):
+def batch_maker(source, files, batch_size, sample_size, random_seed, cache=None):
     """A function from a batch's number (int64 scalar) to that batch of `make_dataset`."""
     files = np.asarray(files, np.int64)
 
     def read(picked, batch):
         return _read_good(source, files, picked, (random_seed, int(batch)))
 
+    def cut(picked, offsets, batch):
+        return _cut_good(cache, files, picked, offsets, (random_seed, int(batch)))
+
     def make_batch(batch):
         picked = tf.gather(files, _epoch_order(batch, batch_size, len(files), random_seed))
-        encoded = tf.numpy_function(read, [picked, batch], tf.string, stateful=False)
         draws = tf.random.stateless_uniform(
             [6, batch_size], batch_seed(random_seed, AUGMENT_STREAM, batch)
         )
-        offsets = tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32)
-        boxes = _decode(tf.ensure_shape(encoded, [batch_size]), tf.transpose(offsets))
+        offsets = tf.transpose(tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32))
+        if cache is None:
+            encoded = tf.numpy_function(read, [picked, batch], tf.string, stateful=False)
+            boxes = _decode(tf.ensure_shape(encoded, [batch_size]), offsets)
+        else:
+            boxes = tf.numpy_function(cut, [picked, offsets, batch], tf.uint8, stateful=False)
+            boxes = tf.ensure_shape(boxes, [batch_size, BOX_SIDE, BOX_SIDE, 3])
         return _pair(augment(_area_resize(boxes, sample_size), draws[2:]))
 
     return make_batch
+
+
+def decode_all(source, chunk=64):
+    """Yields (numbers [n], crops uint8 [n, 144, 144, 3], bad [n]) of all pictures of a source.
+
+    A bad picture is named on stderr, and its crop is black.
+    """
+
+    def read(numbers):
+        encoded, bad = [], np.zeros(len(numbers), bool)
+        for place, number in enumerate(numbers):
+            try:
+                encoded.append(_encoded_crop(source, number))
+            except OSError as error:
+                _warn_once(f"left out: {error}")
+                encoded.append(bytes(1 + MARGIN_SIDE**2 * 3))
+                bad[place] = True
+        return np.array(encoded, dtype=object), bad
+
+    def decode(numbers):
+        encoded, bad = tf.numpy_function(read, [numbers], (tf.string, tf.bool), stateful=False)
+        encoded.set_shape([None])
+        offsets = tf.zeros([tf.size(numbers), 2], tf.int32)
+        return numbers, _decode(encoded, offsets, MARGIN_SIDE), bad
+
+    chunks = tf.data.Dataset.range(len(source.names)).batch(chunk)
+    yield from chunks.map(decode, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
 
 
 def batch_seed(random_seed, stream, batch):
@@ -139,27 +175,27 @@ def _epoch_order(batch, batch_size, count, random_seed):
     return tf.where(places // count == first, order(first), order(first + 1))
 
 
-def _decode(encoded, offsets):
-    """The 128x128 box at `offsets` [B, 2] (row, column) of what `_encoded_crop` gave, [B] strings.
+def _decode(encoded, offsets, side=BOX_SIDE):
+    """The side x side box at `offsets` [B, 2] (row, column) of what `_encoded_crop` gave.
 
-    Returns uint8 [B, 128, 128, 3].
+    Maps [B] strings to uint8 [B, side, side, 3].
     """
     corner = (BOX_TOP - WIGGLE, BOX_LEFT - WIGGLE)
 
     def decode(data, offset):
         def jpeg():
-            window = tf.concat([offset + corner, (BOX_SIDE, BOX_SIDE)], axis=0)
+            window = tf.concat([offset + corner, (side, side)], axis=0)
             return tf.io.decode_and_crop_jpeg(
                 data, window, channels=3, dct_method="INTEGER_ACCURATE"
             )
 
         def raw():
             crop = tf.io.decode_raw(tf.strings.substr(data, 1, -1), tf.uint8)
-            crop = tf.reshape(crop, (MARGIN_SIDE, MARGIN_SIDE, 3))
-            return tf.slice(crop, tf.concat([offset, (0,)], axis=0), (BOX_SIDE, BOX_SIDE, 3))
+            corner = tf.concat([offset, (0,)], axis=0)
+            return tf.slice(tf.reshape(crop, CROP_SHAPE), corner, (side, side, 3))
 
         box = tf.cond(tf.strings.substr(data, 0, 1) == b"\xff", jpeg, raw)
-        return tf.ensure_shape(box, (BOX_SIDE, BOX_SIDE, 3))
+        return tf.ensure_shape(box, (side, side, 3))
 
     return tf.map_fn(lambda both: decode(*both), (encoded, offsets), fn_output_signature=tf.uint8)
 
@@ -168,23 +204,32 @@ def _read_good(source, files, picked, key):
     """The encoded crops of the picked files; a bad one's place is taken by one drawn from key."""
     encoded = []
     for place, number in enumerate(picked):
-        try:
-            encoded.append(_encoded_crop(source, number))
-        except OSError as error:
-            _warn_once(f"left out, another picture takes its place: {error}")
-            encoded.append(_substitute(source, files, (*key, place)))
+        for candidate in _candidates(number, files, (*key, place)):
+            try:
+                encoded.append(_encoded_crop(source, candidate))
+                break
+            except OSError as error:
+                _warn_once(f"left out, another picture takes its place: {error}")
     return np.array(encoded, dtype=object)
 
 
-def _substitute(source, files, key):
-    """The encoded crop of the first good one of the files that are drawn from key."""
+def _cut_good(cache, files, picked, offsets, key):
+    """Boxes, uint8 [B, 128, 128, 3], of the same files as `_read_good`, from a cache."""
+    boxes = np.empty((len(picked), BOX_SIDE, BOX_SIDE, 3), np.uint8)
+    for place, (number, (row, column)) in enumerate(zip(picked, offsets, strict=True)):
+        candidates = _candidates(number, files, (*key, place))
+        good = next(candidate for candidate in candidates if not cache.bad[candidate])
+        boxes[place] = cache.crops[good, row : row + BOX_SIDE, column : column + BOX_SIDE]
+    return boxes
+
+
+def _candidates(number, files, key):
+    """The file's number, then others drawn from key; an OSError after MAX_TRIES."""
+    yield number
     draws = np.random.default_rng(key)
     for _ in range(MAX_TRIES):
-        try:
-            return _encoded_crop(source, files[draws.integers(len(files))])
-        except OSError as error:
-            _warn_once(f"left out, another picture takes its place: {error}")
-    raise OSError(f"{MAX_TRIES} pictures of {source.label} in a row can't be read")
+        yield files[draws.integers(len(files))]
+    raise OSError(f"{MAX_TRIES} pictures in a row can't be read: is this a folder of pictures?")
 
 
 def _encoded_crop(source, number):

@@ -42,6 +42,12 @@ def _choice(name, default, values, text):
 
 def _define_flags():
     _integer("batch_size", 16, "Pictures per batch.")
+    _path(
+        "cache",
+        "none",
+        "Where decoded pictures are kept: none, memory, or the path of a file for this and later "
+        "runs.",
+    )
     _path("checkpoint_dir", "checkpoint", "Folder for the checkpoints.")
     _integer("checkpoint_period", 10000, "Batches between two checkpoints.")
     _path(

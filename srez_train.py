@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import srez_device
 import srez_input
+from srez_cache import open_cache
 from srez_checkpoint import check_resumable, newest_checkpoint, restore, set_aside
 from srez_image import atomic_path, comparison_grid, write_image
 from srez_progress import Progress, totals_reached
@@ -34,6 +35,7 @@ class TrainConfig:
     """
 
     batch_size: int
+    cache: str
     checkpoint_dir: str
     checkpoint_period: int
     dataset: str | None
@@ -95,7 +97,7 @@ def train(config):
         f"{len(split.train)} training, {len(split.validation)} validation and {len(split.test)} "
         f"test pictures from {source.label}, {split.note}."
     )
-    run = _Run(trainer, source, split, options)
+    run = _Run(trainer, source, split, options, open_cache(source, config.cache))
     with _reading_errors(), _Interrupt() as interrupt:
         run.start()
         run.loop(interrupt)
@@ -104,12 +106,19 @@ def train(config):
 class _Run:
     """One training run: its trainer, its data, and what it writes."""
 
-    def __init__(self, trainer, source, split, options):
+    def __init__(self, trainer, source, split, options, cache):
         self.config = config = trainer.config
         self.trainer = trainer
         self.options = options
-        self.data = (source, split.train, config.batch_size, config.sample_size, config.random_seed)
-        self.make_batch = tf.function(srez_input.batch_maker(*self.data))
+        self.data = {
+            "source": source,
+            "files": split.train,
+            "batch_size": config.batch_size,
+            "sample_size": config.sample_size,
+            "random_seed": config.random_seed,
+            "cache": cache,
+        }
+        self.make_batch = tf.function(srez_input.batch_maker(**self.data))
         self.test_faces = srez_input.load_pictures(
             source, split.test[:SHEET_ROWS], config.sample_size
         )
@@ -136,7 +145,7 @@ class _Run:
         """Steps until the total is reached or Ctrl-C; saves at the end."""
         config, trainer, progress = self.config, self.trainer, self.progress
         start = batch = int(trainer.batch)
-        batches = iter(srez_input.make_dataset(*self.data, start_batch=start))
+        batches = iter(srez_input.make_dataset(**self.data, start_batch=start))
         with progress:
             while not (progress.done or interrupt.came):
                 with progress.waiting():

@@ -12,6 +12,7 @@ MODULES = sorted(path.stem for path in ROOT.glob("srez_*.py"))
 ROOMS = {
     "srez_main": {"srez_bench", "srez_demo", "srez_infer", "srez_train"},
     "srez_bench": {
+        "srez_cache",
         "srez_image",
         "srez_input",
         "srez_model",
@@ -23,6 +24,7 @@ ROOMS = {
     "srez_textbook": {"srez_model"},
     "srez_peer": set(),
     "srez_train": {
+        "srez_cache",
         "srez_checkpoint",
         "srez_device",
         "srez_image",
@@ -31,6 +33,7 @@ ROOMS = {
         "srez_source",
         "srez_trainer",
     },
+    "srez_cache": {"srez_image", "srez_input"},
     "srez_trainer": {"srez_input", "srez_model"},
     "srez_device": set(),
     "srez_progress": set(),

@@ -27,6 +27,7 @@ ORIGINAL_DEFAULTS = {
     "train_time": 20,
 }
 NEW_DEFAULTS = {
+    "cache": "none",
     "ema": 0.995,
     "infer_batch": 16,
     "infer_input": "test.jpg",

@@ -1,0 +1,99 @@
+"""Decoded pictures, kept in memory or in one memory-mapped file that later runs use again."""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import tqdm
+
+from srez_image import atomic_path
+from srez_input import CROP_SHAPE, decode_all
+
+_HEADER = 4096  # bytes in front of the pixels in the file: JSON that says whose they are
+_SPARE = 0.9  # of the free memory or disk a cache may take at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Cache:
+    """The crops of a source's pictures, uint8 [N, 144, 144, 3], and which of them are bad [N]."""
+
+    crops: np.ndarray
+    bad: np.ndarray
+
+
+def open_cache(source, where):
+    """The Cache that --cache asks for: None for "none", else in "memory" or in the file `where`.
+
+    A file made for the same pictures is used again; otherwise it is made under a temporary name
+    and renamed. Says first how large it is.
+
+    Raises:
+        OSError: memory or disk is short, or the file is something else.
+    """
+    if where == "none":
+        return None
+    count = len(source.names)
+    size = count * int(np.prod(CROP_SHAPE))
+    if where == "memory":
+        _refuse_if_short(size, _free_memory(), "memory")
+        print(f"Cache: {size / 2**20:.0f} MiB in memory for {count} pictures.", flush=True)
+        cache = Cache(np.empty((count, *CROP_SHAPE), np.uint8), np.zeros(count, bool))
+        _fill(cache, source)
+        return cache
+    path = Path(where)
+    header = json.dumps({"srez": "cache 1", "fingerprint": source.fingerprint}).encode()
+    if path.exists():
+        if _header(path) == header and path.stat().st_size == _HEADER + size + count:
+            print(f"Cache: {path}, {size / 2**20:.0f} MiB, made by an earlier run.", flush=True)
+            return _map(path, count, "r")
+        if not _header(path).startswith(b'{"srez": "cache'):
+            raise OSError(f"--cache={where} is no cache of srez: give another path")
+    _refuse_if_short(size, shutil.disk_usage(path.absolute().parent).free, f"disk for {path}")
+    print(f"Cache: {size / 2**20:.0f} MiB in {path} for {count} pictures.", flush=True)
+    with atomic_path(path) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(header.ljust(_HEADER))
+            file.truncate(_HEADER + size + count)
+        cache = _map(temporary, count, "r+")
+        _fill(cache, source)
+        for array in (cache.crops, cache.bad):
+            array.flush()
+    return _map(path, count, "r")
+
+
+def _fill(cache, source):
+    with tqdm.tqdm(total=len(cache.bad), unit="picture", disable=None) as bar:
+        for numbers, crops, bad in decode_all(source):
+            cache.crops[numbers], cache.bad[numbers] = crops, bad
+            bar.update(len(numbers))
+
+
+def _map(path, count, mode):
+    size = count * int(np.prod(CROP_SHAPE))
+    crops = np.memmap(path, np.uint8, mode, _HEADER, (count, *CROP_SHAPE))
+    return Cache(crops, np.memmap(path, bool, mode, _HEADER + size, (count,)))
+
+
+def _header(path):
+    with open(path, "rb") as file:
+        return file.read(_HEADER).rstrip()
+
+
+def _refuse_if_short(size, free, what):
+    if size > _SPARE * free:
+        raise OSError(
+            f"--cache needs {size / 2**20:.0f} MiB and there are {free / 2**20:.0f} MiB of free "
+            f"{what}: make room, or use --cache=none"
+        )
+
+
+def _free_memory():
+    """Bytes that can be had without swapping; on systems that don't tell, half of the memory."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        rows = (line.split() for line in meminfo.read_text().splitlines())
+        return next(int(row[1]) * 1024 for row in rows if row[0] == "MemAvailable:")
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

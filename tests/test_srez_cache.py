@@ -1,0 +1,105 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+import srez_cache
+from srez_cache import open_cache
+from srez_input import make_dataset
+from srez_source import open_source
+from tests.conftest import FACES
+
+
+@pytest.fixture(scope="module")
+def source(faces):
+    return open_source(faces)
+
+
+def _batches(source, cache):
+    dataset = make_dataset(source, np.arange(FACES), 4, 64, 0, cache=cache)
+    return [high_res for _, high_res in dataset.take(8).as_numpy_iterator()]
+
+
+def test_no_cache_is_none(source):
+    assert open_cache(source, "none") is None
+
+
+@pytest.mark.parametrize("where", ["memory", "cache.bin"])
+def test_a_cached_run_sees_the_same_batches(source, where, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pairs = zip(_batches(source, None), _batches(source, open_cache(source, where)), strict=True)
+    for plain, cached in pairs:  # but for the chroma at the edge of what was decoded
+        assert np.abs(plain - cached).mean() < 0.5 / 255
+
+
+def test_a_file_is_used_again(source, tmp_path, monkeypatch, capsys):
+    first = open_cache(source, tmp_path / "cache")
+    monkeypatch.setattr(srez_cache, "decode_all", None)
+    again = open_cache(source, tmp_path / "cache")
+    assert (first.crops == again.crops).all()
+    assert "made by an earlier run" in capsys.readouterr().out
+
+
+def test_its_size_is_said_first(source, tmp_path, capsys):
+    open_cache(source, tmp_path / "cache")
+    assert capsys.readouterr().out.startswith("Cache: 1 MiB in ")
+
+
+def test_a_file_of_other_pictures_is_made_anew(source, faces, tmp_path):
+    open_cache(source, tmp_path / "cache")
+    folder = shutil.copytree(faces, tmp_path / "other")
+    (folder / "00.jpg").rename(folder / "zz.jpg")
+    cache = open_cache(open_source(folder), tmp_path / "cache")
+    difference = cache.crops[-1].astype(int) - open_cache(source, "memory").crops[0]
+    assert not difference.any()
+
+
+def test_a_file_that_is_cut_off_is_made_anew(source, tmp_path):
+    open_cache(source, tmp_path / "cache")
+    os.truncate(tmp_path / "cache", 100_000)
+    assert len(open_cache(source, tmp_path / "cache").crops) == FACES
+    assert os.listdir(tmp_path) == ["cache"]
+
+
+def test_another_file_is_never_overwritten(source, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OSError, match=r"notes\.txt is no cache of srez"):
+        open_cache(source, tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_failed_cache_leaves_nothing(source, tmp_path, monkeypatch):
+    def fail(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(srez_cache, "decode_all", fail)
+    with pytest.raises(KeyboardInterrupt):
+        open_cache(source, tmp_path / "cache")
+    assert os.listdir(tmp_path) == []
+
+
+def test_short_memory_is_refused(source, monkeypatch):
+    monkeypatch.setattr(srez_cache, "_free_memory", lambda: 2**20)
+    with pytest.raises(OSError, match="--cache needs 1 MiB .* free memory.*--cache=none"):
+        open_cache(source, "memory")
+
+
+def test_a_short_disk_is_refused(source, tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": 2**20})
+    monkeypatch.setattr(srez_cache.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OSError, match="--cache needs 1 MiB .* free disk for"):
+        open_cache(source, tmp_path / "cache")
+    assert os.listdir(tmp_path) == []
+
+
+def test_bad_pictures_are_replaced_as_without_a_cache(faces, tmp_path, capsys):
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    for number in (3, 5, 8):
+        (folder / f"{number:02d}.jpg").write_text("broken")
+    source = open_source(folder)
+    cache = open_cache(source, "memory")
+    assert np.flatnonzero(cache.bad).tolist() == [3, 5, 8]
+    for plain, cached in zip(_batches(source, None), _batches(source, cache), strict=True):
+        assert np.abs(plain - cached).mean() < 0.5 / 255
+    assert "05.jpg" in capsys.readouterr().err
