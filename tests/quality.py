@@ -6,6 +6,7 @@ the test pictures of PSNR and LR-PSNR in dB, after rounding to 8 bits, and of th
 channel less the truth's.
 """
 
+import functools
 import json
 import sys
 
@@ -26,29 +27,35 @@ def main(argv):
     """Prints the figures of the run that the flags in argv describe."""
     srez_main.FLAGS(argv)
     config = srez_main.train_config()
-    source = open_source(config.dataset)
-    split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)
-    low_res, high_res = load_pictures(source, split.test, config.sample_size)
-    size = high_res.shape[1:3]
-    _report("bicubic", tf.image.resize(low_res, size, method="bicubic"), low_res, high_res)
-    for weights in ("ema", "raw"):
-        generator, _ = load_generator(config.checkpoint_dir, weights)
+    for images in ("bicubic", "ema", "raw"):
+        print(json.dumps(measure(config, images)), flush=True)
+
+
+def measure(config, images):
+    """The figures, a dict, of "bicubic" interpolation or of the "ema" or "raw" weights."""
+    low_res, high_res = _test_pictures(config)
+    if images == "bicubic":
+        found = tf.image.resize(low_res, high_res.shape[1:3], method="bicubic")
+    else:
+        generator, _ = load_generator(config.checkpoint_dir, images)
         parts = [low_res[at : at + CHUNK] for at in range(0, len(low_res), CHUNK)]
-        generated = np.concatenate([upscale(generator, part) for part in parts])
-        _report(weights, generated, low_res, high_res)
-
-
-def _report(name, images, low_res, high_res):
-    images = to_uint8(images) / 255.0
-    colour = images.mean((0, 1, 2)) - high_res.mean((0, 1, 2))
-    figures = {
-        "images": name,
-        "count": len(images),
-        "psnr": round(float(psnr(images, high_res).mean()), 2),
-        "lr_psnr": round(float(lr_psnr(images, low_res).mean()), 2),
+        found = np.concatenate([upscale(generator, part) for part in parts])
+    found = to_uint8(found) / 255.0
+    colour = found.mean((0, 1, 2)) - high_res.mean((0, 1, 2))
+    return {
+        "images": images,
+        "count": len(found),
+        "psnr": round(float(psnr(found, high_res).mean()), 2),
+        "lr_psnr": round(float(lr_psnr(found, low_res).mean()), 2),
         "colour": [round(float(difference), 4) for difference in colour],
     }
-    print(json.dumps(figures), flush=True)
+
+
+@functools.lru_cache(maxsize=1)
+def _test_pictures(config):
+    source = open_source(config.dataset)
+    split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)
+    return load_pictures(source, split.test, config.sample_size)
 
 
 if __name__ == "__main__":
