@@ -8,7 +8,10 @@ import os
 import platform
 import resource
 import statistics
+import sys
+import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,38 +21,55 @@ import srez_input
 import srez_model
 import srez_textbook
 from srez_cache import open_cache
-from srez_image import atomic_path
+from srez_image import atomic_path, celeba_box, read_image
 from srez_peer import Peer
 from srez_source import open_source
 from srez_trainer import Trainer
 
 ROUNDS = 7  # of all measurements, one after the other
-MATMUL_SIDE = 2048
-INPUT_PICTURES = 1024  # decoded per measurement of the input
+MATMUL_SIDE = 4096
+INPUT_BATCHES = 64  # of 16 pictures, decoded per measurement of the input
+INPUT_PICTURES = 1024  # distinct ones among them
+TRAINING_STEPS = 20  # with real data, to see what they need
+PRECISIONS = ("float32", "bfloat16")
 OUTPUT = "bench/results.json"
 
 
 def benchmark(config):
-    """Prints medians and spreads as it goes, then writes bench/results.json and returns its dict.
+    """Prints what it measures, writes it to bench/results.json and returns it as a dict.
 
-    `config` is a TrainConfig: its dataset, batch_size and sample_size are measured with.
+    `config` is a TrainConfig: its dataset, batch_size and sample_size are measured with. Figures
+    are {"median": m, "spread": [least, most]}; a ratio's are those of its values in each round.
+
+    Raises:
+        OSError: the dataset can't be used, or is not of aligned CelebA's kind.
     """
     source = open_source(config.dataset)
-    print(f"Measuring {ROUNDS} rounds, a few minutes.", flush=True)
-    with concurrent.futures.ProcessPoolExecutor(
-        1, mp_context=multiprocessing.get_context("spawn")
-    ) as pool:
-        inputs = pool.submit(_measure_input, config.dataset, ROUNDS, INPUT_PICTURES).result()
-    seconds, spread = _measure_steps(config, source)
-    multiplications = srez_textbook.step_multiplications(config.batch_size, config.sample_size)
+    _refuse_other_pictures(config.dataset, source)
+    print(f"Measuring {ROUNDS} rounds; this takes some five minutes.", flush=True)
+    inputs = _in_a_process(_measure_input, config.dataset)
+    training = {
+        precision: _in_a_process(
+            _measure_training, dataclasses.replace(config, precision=precision), TRAINING_STEPS
+        )
+        for precision in PRECISIONS
+    }
+    seconds = _measure_steps(config, source)
+    flop = 2 * srez_textbook.step_multiplications(config.batch_size, config.sample_size)
     results = {
         "machine": _machine(),
-        "seconds": seconds,
-        "spread": spread,
-        "ratios": _ratios(seconds, 2 * multiplications),
-        "step_gflop_unfolded": round(2 * multiplications / 1e9, 1),
-        "input_pictures_per_second_and_core": inputs,
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "seconds": _summaries(seconds),
+        "ratios": _summaries(_ratios(seconds, flop)),
+        "step_gflop_unfolded": round(flop / 1e9, 1),
+        "inference_pictures_per_second": {
+            precision: round(
+                config.batch_size / statistics.median(seconds[f"inference {precision}"])
+            )
+            for precision in PRECISIONS
+        },
+        "input_pictures_per_second_and_core": _summaries(inputs),
+        "input_ratios": _summaries(_input_ratios(inputs)),
+        "training": training,
     }
     Path(OUTPUT).parent.mkdir(exist_ok=True)
     with atomic_path(OUTPUT) as path:
@@ -59,31 +79,49 @@ def benchmark(config):
     return results
 
 
+def _refuse_other_pictures(dataset, source):
+    data = source.read(0)
+    if not data.startswith(b"\xff\xd8") or celeba_box(read_image(data, source.names[0])) is None:
+        raise OSError(
+            f"--dataset={dataset} starts with {source.names[0]}, no JPEG of 178x218: the benchmark "
+            "needs aligned CelebA faces; without --dataset and dataset/ it takes drawn ones"
+        )
+
+
+def _in_a_process(function, *arguments):
+    """Calls a function in a new process, whose threads and memory are its own."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
 def _measure_steps(config, source):
-    """(median seconds, [least, most] seconds) of each job, the jobs in turns."""
+    """Lists of seconds, one a round, by name; the jobs in turns."""
     dataset = srez_input.make_dataset(
         source, np.arange(len(source.names)), config.batch_size, config.sample_size, 0
     )
     low_res, high_res = next(iter(dataset))
     with Peer(config.batch_size, config.sample_size) as peer:
         jobs = _jobs(config, low_res, high_res) | peer.jobs
-        times = {name: [] for name in jobs}
         for job in jobs.values():  # traced and warm
             job()
-        for number in range(ROUNDS):
-            for name, job in jobs.items():
-                times[name].append(job())
-            print(f"round {number + 1} of {ROUNDS}", flush=True)
-    medians = {name: round(statistics.median(values), 4) for name, values in times.items()}
-    spread = {name: [round(min(v), 4), round(max(v), 4)] for name, v in times.items()}
-    return medians, spread
+        return _in_turns(jobs)
+
+
+def _in_turns(jobs):
+    results = {name: [] for name in jobs}
+    for number in range(ROUNDS):
+        for name, job in jobs.items():
+            results[name].append(job())
+        print(f"round {number + 1} of {ROUNDS}", flush=True)
+    return results
 
 
 def _jobs(config, low_res, high_res):
     """Functions by name; each does one step, matmul or forward pass and returns its seconds."""
     textbook = srez_textbook.TextbookTrainer()
     jobs = {"textbook step": _timed(lambda: textbook.train_step(low_res, high_res))}
-    for precision in ("float32", "bfloat16"):
+    for precision in PRECISIONS:
         matrix = tf.cast(tf.random.normal((MATMUL_SIDE, MATMUL_SIDE)), precision)
         jobs[f"matmul {precision}"] = _timed(tf.function(lambda x=matrix: tf.matmul(x, x)))
         for jit_compile in (False, True):
@@ -113,56 +151,116 @@ def _step(config, precision, jit_compile, low_res, high_res):
 
 def _ratios(seconds, flop):
     """What the README quotes; the limit is the unfolded step's arithmetic at matmul's speed."""
-    ratios = {
-        "ours float32 / textbook": seconds["step float32"] / seconds["textbook step"],
-        "ours bfloat16 / ours float32": seconds["step bfloat16"] / seconds["step float32"],
+    quotients = {
+        "ours float32 / textbook": ("step float32", "textbook step"),
+        "ours bfloat16 / ours float32": ("step bfloat16", "step float32"),
     }
-    for precision in ("float32", "bfloat16"):
-        peak = 2 * MATMUL_SIDE**3 / seconds[f"matmul {precision}"]
-        limit = flop / peak
-        ratios[f"share of the limit, {precision}"] = limit / seconds[f"step {precision}"]
-        ratios[f"xla / plain, {precision}"] = (
-            seconds[f"step {precision} xla"] / seconds[f"step {precision}"]
-        )
+    ratios = {}
+    for precision in PRECISIONS:
+        ours = f"step {precision}"
+        quotients[f"xla / plain, {precision}"] = (f"{ours} xla", ours)
         if f"pytorch {precision}" in seconds:
-            ratios[f"ours / pytorch, {precision}"] = (
-                seconds[f"step {precision}"] / seconds[f"pytorch {precision}"]
-            )
-    return {name: round(ratio, 3) for name, ratio in ratios.items()}
+            quotients[f"ours / pytorch, {precision}"] = (ours, f"pytorch {precision}")
+        share = flop / (2 * MATMUL_SIDE**3)
+        matmul_and_step = zip(seconds[f"matmul {precision}"], seconds[ours], strict=True)
+        ratios[f"share of the limit, {precision}"] = [
+            share * matmul / step for matmul, step in matmul_and_step
+        ]
+    return _quotients(seconds, quotients) | ratios
 
 
-def _measure_input(dataset, rounds, pictures):
-    """Pictures/s on one core, in a process of its own: a median for each way to read them."""
+def _quotients(values, pairs):
+    return {
+        name: [one / other for one, other in zip(values[top], values[bottom], strict=True)]
+        for name, (top, bottom) in pairs.items()
+    }
+
+
+def _summaries(values):
+    return {
+        name: {
+            "median": float(f"{statistics.median(several):.4g}"),
+            "spread": [float(f"{limit(several):.4g}") for limit in (min, max)],
+        }
+        for name, several in values.items()
+    }
+
+
+def _measure_input(dataset):
+    """Pictures per second of one core's time for each way to read them: lists, one a round."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     source = open_source(dataset)
-    numbers = np.arange(pictures) % len(source.names)
-    encoded = tf.constant([source.read(number) for number in numbers])
-    bytes_alone = tf.data.Dataset.from_tensor_slices(encoded).repeat()
+    pictures = [source.read(number % len(source.names)) for number in range(INPUT_PICTURES)]
+    encoded = tf.data.Dataset.from_tensor_slices(tf.constant(pictures)).repeat()
     pipelines = {
-        "bare full decode": bytes_alone.map(lambda data: tf.io.decode_jpeg(data, channels=3)),
-        "original's operations": bytes_alone.map(srez_textbook.decode_op_by_op),
+        "bare full decode": encoded.map(lambda data: tf.io.decode_jpeg(data, channels=3)).batch(16),
+        "original's operations": encoded.map(srez_textbook.decode_op_by_op).batch(16),
     }
-    pipelines = {name: pipeline.batch(16) for name, pipeline in pipelines.items()}
-    files = np.arange(len(source.names))
-    for name, where in (("ours", "none"), ("ours, cached", "memory")):
-        cache = open_cache(source, where)
-        pipelines[name] = srez_input.make_dataset(source, files, 16, 64, 0, cache=cache)
-    iterators = {name: iter(pipeline) for name, pipeline in pipelines.items()}
-    rates = {name: [] for name in iterators}
-    for _ in range(rounds):
-        for name, iterator in iterators.items():
-            next(iterator)
-            start = time.perf_counter()
-            for _ in range(pictures // 16):
-                next(iterator)
-            rates[name].append(pictures / (time.perf_counter() - start))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    shares = {f"{name} / bare": medians[name] / medians["bare full decode"] for name in medians}
-    return {name: round(rate) for name, rate in medians.items()} | {
-        name: round(share, 3) for name, share in shares.items() if not name.startswith("bare")
+    with tempfile.TemporaryDirectory() as folder:
+        names = [f"{number:06d}.jpg" for number in range(INPUT_PICTURES)]
+        archive = Path(folder, "pictures.zip")
+        with zipfile.ZipFile(archive, "w") as file:
+            for name, data in zip(names, pictures, strict=True):
+                Path(folder, name).write_bytes(data)
+                file.writestr(name, data)
+        ways = {"folder": (folder, "none"), "zip": (archive, "none"), "cache": (archive, "memory")}
+        files = np.arange(INPUT_PICTURES)
+        for name, (place, cache) in ways.items():
+            source = open_source(place)
+            kept = open_cache(source, cache)
+            pipelines[f"ours, {name}"] = srez_input.make_dataset(
+                source, files, 16, 64, 0, cache=kept
+            )
+        return _in_turns({name: _input_job(pipeline) for name, pipeline in pipelines.items()})
+
+
+def _input_job(pipeline):
+    """A function that reads batches of 16 and returns pictures per second of processor time.
+
+    Of processor time, for that is what a core does with nobody else on it.
+    """
+
+    def run():
+        batches = iter(pipeline)
+        for _ in range(8):  # functions are made, buffers are empty since we wait for each batch
+            next(batches)
+        start = time.process_time()
+        for _ in range(INPUT_BATCHES):
+            next(batches)
+        return 16 * INPUT_BATCHES / (time.process_time() - start)
+
+    return run
+
+
+def _input_ratios(rates):
+    pairs = {f"{name} / bare": (name, "bare full decode") for name in rates}
+    del pairs["bare full decode / bare"]
+    return _quotients(rates, pairs)
+
+
+def _measure_training(config, steps):
+    """What a training needs, in a process of its own: its memory, and its waiting for data."""
+    source = open_source(config.dataset)
+    trainer = Trainer(config)
+    batches = iter(
+        srez_input.make_dataset(
+            source, np.arange(len(source.names)), config.batch_size, config.sample_size, 0
+        )
+    )
+    trainer.train_step(*next(batches))
+    waited, start = 0.0, time.perf_counter()
+    for _ in range(steps):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - asked
+        trainer.train_step(*batch)["loss/gene_loss"].numpy()
+    unit = 1024 if sys.platform == "linux" else 1  # of ru_maxrss, in bytes
+    return {
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20,
+        "share_of_time_waiting_for_data": round(waited / (time.perf_counter() - start), 5),
     }
 
 

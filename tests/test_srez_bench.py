@@ -8,16 +8,19 @@ import tensorflow as tf
 import srez_bench
 import srez_peer
 import srez_textbook
+from srez_image import write_image
 from tests.conftest import make_config
 
 SECONDS = {
-    "textbook step": 2.0,
-    "step float32": 1.0,
-    "step float32 xla": 4.0,
-    "step bfloat16": 0.5,
-    "step bfloat16 xla": 2.0,
-    "matmul float32": 2 * srez_bench.MATMUL_SIDE**3 / 200e9,
-    "matmul bfloat16": 2 * srez_bench.MATMUL_SIDE**3 / 400e9,
+    "textbook step": [2.0, 3.0],
+    "step float32": [1.0, 2.0],
+    "step float32 xla": [4.0, 8.0],
+    "inference float32": [0.1, 0.1],
+    "step bfloat16": [0.5, 0.5],
+    "step bfloat16 xla": [2.0, 2.0],
+    "inference bfloat16": [0.05, 0.05],
+    "matmul float32": [2 * srez_bench.MATMUL_SIDE**3 / 200e9] * 2,
+    "matmul bfloat16": [2 * srez_bench.MATMUL_SIDE**3 / 400e9] * 2,
 }
 
 
@@ -41,17 +44,22 @@ def test_a_full_step_takes_305_gflop_unfolded():
     assert flop == pytest.approx(305e9, rel=0.01)
 
 
-def test_ratios_are_taken_from_the_measured_seconds():
-    ratios = srez_bench._ratios(SECONDS | {"pytorch float32": 1.25}, flop=300e9)
+def test_ratios_are_taken_round_by_round():
+    ratios = srez_bench._ratios(SECONDS | {"pytorch float32": [1.25, 2.5]}, flop=300e9)
     assert ratios == {
-        "ours float32 / textbook": 0.5,
-        "ours bfloat16 / ours float32": 0.5,
-        "share of the limit, float32": 1.5,
-        "share of the limit, bfloat16": 1.5,
-        "xla / plain, float32": 4.0,
-        "xla / plain, bfloat16": 4.0,
-        "ours / pytorch, float32": 0.8,
+        "ours float32 / textbook": [0.5, pytest.approx(2 / 3)],
+        "ours bfloat16 / ours float32": [0.5, 0.25],
+        "share of the limit, float32": pytest.approx([1.5, 0.75]),
+        "share of the limit, bfloat16": pytest.approx([1.5, 1.5]),
+        "xla / plain, float32": [4.0, 4.0],
+        "xla / plain, bfloat16": [4.0, 4.0],
+        "ours / pytorch, float32": [0.8, 0.8],
     }
+
+
+def test_a_summary_is_the_median_and_the_spread():
+    summaries = srez_bench._summaries({"step": [3.0, 1.0, 2.00004]})
+    assert summaries == {"step": {"median": 2.0, "spread": [1.0, 3.0]}}
 
 
 def test_the_original_operations_give_what_ours_give(faces):
@@ -81,16 +89,38 @@ def test_the_peer_does_a_step_for_each_job(monkeypatch, tmp_path):
 
 def test_a_benchmark_writes_what_it_measured(monkeypatch, tmp_path, faces):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(srez_bench, "ROUNDS", 1)
-    monkeypatch.setattr(srez_bench, "INPUT_PICTURES", 16)
-    monkeypatch.setattr(srez_peer.importlib.util, "find_spec", lambda name: None)
+    for name, value in (("ROUNDS", 1), ("INPUT_BATCHES", 2), ("INPUT_PICTURES", 16)):
+        monkeypatch.setattr(srez_bench, name, value)
+    monkeypatch.setattr(srez_bench, "TRAINING_STEPS", 1)
+    monkeypatch.setattr(srez_bench, "_in_a_process", lambda function, *given: function(*given))
+    monkeypatch.setattr(srez_bench.os, "sched_setaffinity", lambda *_: None)
     monkeypatch.setattr(
-        srez_bench,
-        "_jobs",
-        lambda *_: {name: lambda value=value: value for name, value in SECONDS.items()},
+        tf.config.threading, "set_intra_op_parallelism_threads", lambda threads: None
     )
+    monkeypatch.setattr(
+        tf.config.threading, "set_inter_op_parallelism_threads", lambda threads: None
+    )
+    monkeypatch.setattr(srez_bench, "_measure_steps", lambda *_: SECONDS)
     results = srez_bench.benchmark(make_config(dataset=faces, batch_size=2))
     assert json.loads((tmp_path / "bench" / "results.json").read_text()) == results
-    assert results["seconds"]["step float32"] == 1.0
-    assert results["input_pictures_per_second_and_core"]["ours"] > 0
-    assert results["peak_memory_mib"] > 100
+    assert results["seconds"]["step float32"] == {"median": 1.5, "spread": [1.0, 2.0]}
+    assert results["inference_pictures_per_second"] == {"float32": 20, "bfloat16": 40}
+    rates = results["input_pictures_per_second_and_core"]
+    assert {"ours, folder", "ours, zip", "ours, cache"} <= set(rates)
+    assert all(rate["median"] > 0 for rate in rates.values())
+    for training in results["training"].values():
+        assert training["peak_memory_mib"] > 100
+        assert 0 <= training["share_of_time_waiting_for_data"] < 1
+
+
+def test_each_job_returns_its_seconds():
+    high_res = tf.random.uniform((2, 32, 32, 3))
+    jobs = srez_bench._jobs(make_config(batch_size=2), high_res[:, ::4, ::4], high_res)
+    assert {"step float32", "step bfloat16", "textbook step", "matmul bfloat16"} <= jobs.keys()
+    assert 0 < jobs["inference bfloat16"]() < 60
+
+
+def test_a_benchmark_refuses_other_pictures(tmp_path):
+    write_image(tmp_path / "a.png", np.zeros((40, 50, 3)))
+    with pytest.raises(OSError, match="a.png, no JPEG of 178x218"):
+        srez_bench.benchmark(make_config(dataset=tmp_path))
