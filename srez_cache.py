@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
+from srez_bad import BadImages
+from srez_decode import CROP_SHAPE, decode_all
 from srez_image import atomic_path
-from srez_input import CROP_SHAPE, decode_all
 
 _HEADER = 4096  # bytes in front of the pixels in the file: JSON that says whose they are
 _SPARE = 0.9  # of the free memory or disk a cache may take at most
@@ -24,11 +25,12 @@ class Cache:
     bad: np.ndarray
 
 
-def open_cache(source, where):
+def open_cache(source, where, bad_images=None):
     """The Cache that --cache asks for: None for "none", else in "memory" or in the file `where`.
 
     A file made for the same pictures is used again; otherwise it is made under a temporary name
-    and renamed. Says first how large it is.
+    and renamed. Says first how large it is. Bad pictures are entered in `bad_images`, a
+    srez_bad.BadImages.
 
     Raises:
         OSError: memory or disk is short, or the file is something else.
@@ -36,12 +38,13 @@ def open_cache(source, where):
     if where == "none":
         return None
     count = len(source.names)
+    bad_images = bad_images or BadImages(count, limit=1.0)
     size = count * int(np.prod(CROP_SHAPE))
     if where == "memory":
         _refuse_if_short(size, _free_memory(), "memory")
         print(f"Cache: {size / 2**20:.0f} MiB in memory for {count} pictures.", flush=True)
         cache = Cache(np.empty((count, *CROP_SHAPE), np.uint8), np.zeros(count, bool))
-        _fill(cache, source)
+        _fill(cache, source, bad_images)
         return cache
     path = Path(where)
     header = json.dumps({"srez": "cache 1", "fingerprint": source.fingerprint}).encode()
@@ -58,15 +61,15 @@ def open_cache(source, where):
             file.write(header.ljust(_HEADER))
             file.truncate(_HEADER + size + count)
         cache = _map(temporary, count, "r+")
-        _fill(cache, source)
+        _fill(cache, source, bad_images)
         for array in (cache.crops, cache.bad):
             array.flush()
     return _map(path, count, "r")
 
 
-def _fill(cache, source):
+def _fill(cache, source, bad_images):
     with tqdm.tqdm(total=len(cache.bad), unit="picture", disable=None) as bar:
-        for numbers, crops, bad in decode_all(source):
+        for numbers, crops, bad in decode_all(source, bad_images):
             cache.crops[numbers], cache.bad[numbers] = crops, bad
             bar.update(len(numbers))
 

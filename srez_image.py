@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import stat
 import struct
 import tempfile
 import zlib
@@ -14,6 +15,10 @@ from PIL import Image, ImageOps
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # of an aligned CelebA picture
 BOX_LEFT, BOX_TOP, BOX_SIDE = 25, 60, 128  # what training sees of it: face and some hair
+MAX_PIXELS = 2**27  # of a picture; more is refused by its header, before memory is taken
+MAX_BYTES = 2**28  # of a picture's file
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own check would only warn, up to twice its limit
+
 # What Pillow's decoders raise on a broken file, beside OSError.
 _DECODE_ERRORS = (
     Image.DecompressionBombError,
@@ -38,15 +43,33 @@ def read_image(file, name=None):
         OSError: the file is missing or is no picture; one line that names it.
     """
     name = name or os.fspath(file)
-    source = io.BytesIO(file) if isinstance(file, bytes) else file
+    data = file if isinstance(file, bytes) else read_file(file)
+    if not data:
+        raise OSError(f"{name}: cannot be read as a picture (the file is empty)")
     try:
-        with Image.open(source) as image:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width}x{image.height} pixels, {MAX_PIXELS} at most")
             return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
     except (OSError, *_DECODE_ERRORS) as error:
         reason = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else error
         raise OSError(f"{name}: cannot be read as a picture ({reason})") from error
+
+
+def read_file(path):
+    """The bytes of a file.
+
+    Raises:
+        OSError: it can't be read, is no regular file (a pipe could block for ever), or is larger
+            than any picture.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"{path}: is no regular file")
+        if status.st_size > MAX_BYTES:
+            raise OSError(f"{path}: {status.st_size} bytes, {MAX_BYTES} at most for a picture")
+        return file.read()
 
 
 def write_image(path, image):
@@ -76,6 +99,18 @@ def atomic_path(path):
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def make_folder(path):
+    """Makes a folder, and those it lies in, unless it is there.
+
+    Raises:
+        OSError: it can't be made; a NotADirectoryError if a file of its name is there.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(f"{path} is a file: give a folder") from error
 
 
 def celeba_box(image, margin=0):

@@ -5,27 +5,15 @@ batch, at once, and gives what a run that came this far would get.
 """
 
 import functools
-import struct
 import sys
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from srez_image import (
-    BOX_LEFT,
-    BOX_SIDE,
-    BOX_TOP,
-    CELEBA_HEIGHT,
-    CELEBA_WIDTH,
-    celeba_box,
-    centre_square,
-    read_image,
-)
+from srez_bad import BadImages
+from srez_decode import WIGGLE, checked_crop, decode, encoded_crop
+from srez_image import BOX_SIDE
 
-WIGGLE = 8  # pixels that the box moves, either way
-MARGIN_SIDE = BOX_SIDE + 2 * WIGGLE
-CROP_SHAPE = (MARGIN_SIDE, MARGIN_SIDE, 3)  # what all boxes of a picture lie in
 SCALE = 4  # high_res pixels per low_res pixel, along each side
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
@@ -33,28 +21,77 @@ MAX_TRIES = 100  # to find a good picture in place of a bad one
 AUGMENT_STREAM = 1  # of random numbers; srez_train has its own for the noise
 
 
-def make_dataset(source, files, batch_size, sample_size, random_seed, start_batch=0, cache=None):
+def iterate_batches(start_batch=0, **data):
+    """Yields what `make_dataset` does, and goes on where TensorFlow fails to decode a picture.
+
+    `data` is as for `make_dataset`. A JPEG that looks whole may still be broken inside: then this
+    batch is made again with care, and the next ones as usual.
+    """
+    batch = start_batch
+    batches = iter(make_dataset(**data, start_batch=batch))
+    while True:
+        try:
+            pictures = next(batches)
+        except tf.errors.InvalidArgumentError:
+            pictures = batch_maker(**data, careful=True)(tf.constant(batch, tf.int64))
+            batches = iter(make_dataset(**data, start_batch=batch + 1))
+        yield pictures
+        batch += 1
+
+
+def files_of_batch(files, batch_size, random_seed, batch):
+    """Numbers [B] of the pictures that batch number `batch` asks for."""
+    order = _epoch_order(tf.constant(batch, tf.int64), batch_size, len(files), random_seed)
+    return np.asarray(files)[order.numpy()]
+
+
+def make_dataset(
+    source,
+    files,
+    batch_size,
+    sample_size,
+    random_seed,
+    start_batch=0,
+    cache=None,
+    bad_images=None,
+):
     """An endless tf.data.Dataset of augmented batches, from number `start_batch` on.
 
     Elements are (low_res [B, S/4, S/4, 3], high_res [B, S, S, 3]), float32 in [0, 1], with B =
     batch_size and S = sample_size. Place p = batch * B + i of the endless order is picture
     p mod n of a permutation made for epoch p // n: batches straddle epochs, nothing is dropped.
-    With a srez_cache.Cache nothing is decoded any more.
+    With a srez_cache.Cache nothing is decoded any more. Bad pictures are entered in `bad_images`,
+    a srez_bad.BadImages; good ones take their places.
     """
-    make_batch = batch_maker(source, files, batch_size, sample_size, random_seed, cache)
+    make_batch = batch_maker(source, files, batch_size, sample_size, random_seed, cache, bad_images)
     batches = tf.data.Dataset.range(start_batch, np.iinfo(np.int64).max)
     return batches.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def batch_maker(source, files, batch_size, sample_size, random_seed, cache=None):
-    """A function from a batch's number (int64 scalar) to that batch of `make_dataset`."""
+def batch_maker(
+    source,
+    files,
+    batch_size,
+    sample_size,
+    random_seed,
+    cache=None,
+    bad_images=None,
+    careful=False,
+):
+    """A function from a batch's number (int64 scalar) to that batch of `make_dataset`.
+
+    A `careful` one decodes every picture by itself first, and so finds those broken inside.
+    """
     files = np.asarray(files, np.int64)
+    bad_images = bad_images or BadImages(len(files), limit=1.0)
+    encode = checked_crop if careful else encoded_crop
 
     def read(picked, batch):
-        return _read_good(source, files, picked, (random_seed, int(batch)))
+        return _read_good(source, files, picked, (random_seed, int(batch)), bad_images, encode)
 
     def cut(picked, offsets, batch):
-        return _cut_good(cache, files, picked, offsets, (random_seed, int(batch)))
+        key = (random_seed, int(batch))
+        return _cut_good(cache, source.names, files, picked, offsets, key, bad_images)
 
     def make_batch(batch):
         picked = tf.gather(files, _epoch_order(batch, batch_size, len(files), random_seed))
@@ -64,7 +101,7 @@ def batch_maker(source, files, batch_size, sample_size, random_seed, cache=None)
         offsets = tf.transpose(tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32))
         if cache is None:
             encoded = tf.numpy_function(read, [picked, batch], tf.string, stateful=False)
-            boxes = _decode(tf.ensure_shape(encoded, [batch_size]), offsets)
+            boxes = decode(tf.ensure_shape(encoded, [batch_size]), offsets)
         else:
             boxes = tf.numpy_function(cut, [picked, offsets, batch], tf.uint8, stateful=False)
             boxes = tf.ensure_shape(boxes, [batch_size, BOX_SIDE, BOX_SIDE, 3])
@@ -75,53 +112,28 @@ def batch_maker(source, files, batch_size, sample_size, random_seed, cache=None)
     return make_batch
 
 
-def decode_all(source, chunk=64):
-    """Yields (numbers [n], crops uint8 [n, 144, 144, 3], bad [n]) of all pictures of a source.
-
-    A bad picture is named on stderr, and its crop is black.
-    """
-
-    def read(numbers):
-        encoded, bad = [], np.zeros(len(numbers), bool)
-        for place, number in enumerate(numbers):
-            try:
-                encoded.append(_encoded_crop(source, number))
-            except OSError as error:
-                _warn_once(f"left out: {error}")
-                encoded.append(bytes(1 + MARGIN_SIDE**2 * 3))
-                bad[place] = True
-        return np.array(encoded, dtype=object), bad
-
-    def decode(numbers):
-        encoded, bad = tf.numpy_function(read, [numbers], (tf.string, tf.bool), stateful=False)
-        encoded = tf.ensure_shape(encoded, [None])
-        offsets = tf.zeros([tf.size(numbers), 2], tf.int32)
-        return numbers, _decode(encoded, offsets, MARGIN_SIDE), bad
-
-    chunks = tf.data.Dataset.range(len(source.names)).batch(chunk)
-    yield from chunks.map(decode, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
-
-
 def batch_seed(random_seed, stream, batch):
     """The seed [2] of one stream of random numbers for the stateless ops of one batch."""
     seed = tf.constant([random_seed, stream], tf.int64)
     return tf.random.experimental.stateless_fold_in(seed, batch)
 
 
-def load_pictures(source, files, sample_size):
+def load_pictures(source, files, sample_size, bad_images=None):
     """Loads pictures plain (the centre box): (low_res, high_res) float32 arrays as in a batch.
 
-    A picture that can't be read is named on stderr and left out. Raises OSError if all are.
+    A picture that can't be read is entered in `bad_images`, a srez_bad.BadImages, and left out.
+    Raises OSError if all are.
     """
+    bad_images = bad_images or BadImages(len(files), limit=1.0)
     encoded = []
     for number in files:
         try:
-            encoded.append(_encoded_crop(source, number))
+            encoded.append(checked_crop(source, number))
         except OSError as error:
-            _warn_once(f"left out: {error}")
+            bad_images.note(source.names[number], error)
     if not encoded:
         raise OSError(f"none of the {len(files)} pictures wanted of {source.label} can be read")
-    boxes = _decode(tf.constant(encoded), tf.fill([len(encoded), 2], WIGGLE))
+    boxes = decode(tf.constant(encoded), tf.fill([len(encoded), 2], WIGGLE))
     return tuple(images.numpy() for images in _pair(_area_resize(boxes, sample_size)))
 
 
@@ -195,66 +207,31 @@ def _epoch_order(batch, batch_size, count, random_seed):
     return tf.where(places // count == first, order(first), order(first + 1))
 
 
-def _decode(encoded, offsets, side=BOX_SIDE):
-    """The side x side box at `offsets` [B, 2] (row, column) of what `_encoded_crop` gave.
-
-    Maps [B] strings to uint8 [B, side, side, 3].
-    """
-    windows = tf.concat([offsets, tf.fill(tf.shape(offsets), side)], axis=1)
-    count = encoded.shape[0]
-
-    def one_by_one():
-        boxes = (encoded, windows)
-        return tf.map_fn(lambda box: _decode_one(*box), boxes, fn_output_signature=tf.uint8)
-
-    def all_jpeg():  # a third of a millisecond a batch faster than the loop
-        boxes = zip(tf.unstack(encoded, count), tf.unstack(windows, count), strict=True)
-        return tf.stack([_decode_jpeg(*box) for box in boxes])
-
-    if count is None:
-        boxes = one_by_one()
-    else:
-        boxes = tf.cond(tf.reduce_all(_is_jpeg(encoded)), all_jpeg, one_by_one)
-    return tf.ensure_shape(boxes, (count, side, side, 3))
-
-
-def _decode_one(data, window):
-    def raw():
-        crop = tf.reshape(tf.io.decode_raw(tf.strings.substr(data, 1, -1), tf.uint8), CROP_SHAPE)
-        return tf.slice(crop, tf.concat([window[:2], (0,)], 0), tf.concat([window[2:], (3,)], 0))
-
-    return tf.cond(_is_jpeg(data), lambda: _decode_jpeg(data, window), raw)
-
-
-def _decode_jpeg(data, window):
-    window += (BOX_TOP - WIGGLE, BOX_LEFT - WIGGLE, 0, 0)
-    return tf.io.decode_and_crop_jpeg(data, window, channels=3, dct_method="INTEGER_ACCURATE")
-
-
-def _is_jpeg(data):
-    return tf.strings.substr(data, 0, 1) == b"\xff"
-
-
-def _read_good(source, files, picked, key):
+def _read_good(source, files, picked, key, bad_images, encode):
     """The encoded crops of the picked files; a bad one's place is taken by one drawn from key."""
     encoded = []
     for place, number in enumerate(picked):
         for candidate in _candidates(number, files, (*key, place)):
+            bad_images.saw(int(candidate))
             try:
-                encoded.append(_encoded_crop(source, candidate))
+                encoded.append(encode(source, candidate))
                 break
             except OSError as error:
-                _warn_once(f"left out, another picture takes its place: {error}")
+                bad_images.note(source.names[candidate], error)
     return np.array(encoded, dtype=object)
 
 
-def _cut_good(cache, files, picked, offsets, key):
+def _cut_good(cache, names, files, picked, offsets, key, bad_images):
     """Boxes, uint8 [B, 128, 128, 3], of the same files as `_read_good`, from a cache."""
     boxes = np.empty((len(picked), BOX_SIDE, BOX_SIDE, 3), np.uint8)
     for place, (number, (row, column)) in enumerate(zip(picked, offsets, strict=True)):
-        candidates = _candidates(number, files, (*key, place))
-        good = next(candidate for candidate in candidates if not cache.bad[candidate])
-        boxes[place] = cache.crops[good, row : row + BOX_SIDE, column : column + BOX_SIDE]
+        for candidate in _candidates(number, files, (*key, place)):
+            bad_images.saw(int(candidate))
+            if not cache.bad[candidate]:
+                crop = cache.crops[candidate]
+                boxes[place] = crop[row : row + BOX_SIDE, column : column + BOX_SIDE]
+                break
+            bad_images.note(names[candidate], f"{names[candidate]}: was bad when it was cached")
     return boxes
 
 
@@ -265,44 +242,3 @@ def _candidates(number, files, key):
     for _ in range(MAX_TRIES):
         yield files[draws.integers(len(files))]
     raise OSError(f"{MAX_TRIES} pictures in a row can't be read: is this a folder of pictures?")
-
-
-def _encoded_crop(source, number):
-    """A plain CelebA JPEG as it is, any other picture as b"\\0" and its 144x144x3 bytes."""
-    data = source.read(number)
-    if _is_plain_celeba_jpeg(data):
-        return data
-    name = source.names[number]
-    return b"\0" + _margin_crop(data, name).tobytes()
-
-
-def _margin_crop(data, name):
-    image = read_image(data, name)
-    box = celeba_box(image, WIGGLE)
-    if box is not None:
-        return box
-    square = Image.fromarray(centre_square(image))
-    shrinks = square.width >= MARGIN_SIDE
-    resample = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
-    return np.asarray(square.resize((MARGIN_SIDE, MARGIN_SIDE), resample))
-
-
-def _is_plain_celeba_jpeg(data):
-    """Whether TensorFlow's own decoder gives the right picture: RGB, 178x218, upright, whole."""
-    if not (data.startswith(b"\xff\xd8") and data.rstrip(b"\0").endswith(b"\xff\xd9")):
-        return False
-    at = 2
-    while at + 10 <= len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker in (0xE1, 0xEE):  # EXIF may turn it, Adobe's mark may change its colours
-            return False
-        if marker in (0xC0, 0xC1, 0xC2):
-            bits, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)
-            return bits == 8 and channels == 3 and (width, height) == (CELEBA_WIDTH, CELEBA_HEIGHT)
-        at += 2 + length
-    return False
-
-
-@functools.cache
-def _warn_once(message):
-    print(f"srez: {message}", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import stat
 import struct
 import zipfile
 import zlib
@@ -13,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 import srez_faces
-from srez_image import PICTURE_SUFFIXES
+from srez_image import MAX_BYTES, PICTURE_SUFFIXES, read_file
 
 PARTITION = "list_eval_partition.txt"  # CelebA's own split: lines of "name.jpg 0|1|2"
 MAX_VALIDATION = 256  # faces; more would only make watching slower
@@ -24,13 +25,22 @@ class Source:
     """Numbered pictures: `read(number)` gives the bytes of the file called names[number].
 
     `label` says in words where they are from; `partition` is the text of CelebA's list of the
-    split, or None.
+    split, or None; `identify(number)` is one of `identities`.
     """
 
     label: str
     names: tuple
     read: Callable
     partition: str | None
+    identify: Callable
+
+    @functools.cached_property
+    def identities(self):
+        """A number for each picture that changes when its content does: int64 [N].
+
+        The size of a file, size and CRC-32 of an entry in a zip.
+        """
+        return np.array([self.identify(number) for number in range(len(self.names))], np.int64)
 
     @functools.cached_property
     def fingerprint(self):
@@ -109,14 +119,21 @@ def _open_folder(folder):
     lists = [place / PARTITION for place in (folder, folder.absolute().parent)]
     partition = next((_text(path) for path in lists if path.is_file()), None)
     return Source(
-        str(folder), names, lambda number: (folder / names[number]).read_bytes(), partition
+        str(folder),
+        names,
+        lambda number: read_file(folder / names[number]),
+        partition,
+        lambda number: os.stat(folder / names[number]).st_size,
     )
 
 
 def _open_zip(path):
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = {entry.filename: entry for entry in archive.infolist()}
+            # Of entries with the same name the last one counts, as when unpacking. Links and names
+            # like ../a.jpg are left out; /a.jpg does no harm, since nothing is ever unpacked.
+            found = [entry for entry in archive.infolist() if not _is_link(entry)]
+            entries = {entry.filename: entry for entry in found}
             lists = [name for name in entries if PurePosixPath(name).name == PARTITION]
             partition = archive.read(lists[0]).decode(errors="replace") if lists else None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
@@ -132,30 +149,48 @@ def _open_zip(path):
     if partition is None and beside.is_file():
         partition = _text(beside)
     names = tuple(sorted(filter(_is_picture, entries)))
+    if len(entries) < len(found):
+        print(f"{path}: {len(found) - len(entries)} names stand there twice; the last ones count.")
     # Positioned reads need no lock, so pictures are read in parallel.
     descriptor = os.open(path, os.O_RDONLY)
 
     def read(number):
         return _read_entry(descriptor, entries[names[number]])
 
-    return Source(str(path), names, read, partition)
+    def identify(number):
+        entry = entries[names[number]]
+        return entry.CRC << 31 | entry.file_size & 0x7FFFFFFF
+
+    return Source(str(path), names, read, partition, identify)
 
 
 def _read_entry(descriptor, entry):
     """The bytes of one zip entry, stored or deflated. Raises OSError naming it."""
+    name = entry.filename
+    if entry.flag_bits & 1:
+        raise OSError(f"{name}: is encrypted in the zip")
+    if max(entry.file_size, entry.compress_size) > MAX_BYTES:
+        raise OSError(f"{name}: {entry.file_size} bytes, {MAX_BYTES} at most for a picture")
     header = os.pread(descriptor, 30, entry.header_offset)
-    if len(header) < 30 or not header.startswith(b"PK\3\4") or entry.flag_bits & 1:
-        raise OSError(f"{entry.filename}: the zip's entry is damaged or encrypted")
+    if len(header) < 30 or not header.startswith(b"PK\3\4"):
+        raise OSError(f"{name}: the zip's entry is damaged (no header)")
     start = entry.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26))
     data = os.pread(descriptor, entry.compress_size, start)
     if entry.compress_type == zipfile.ZIP_DEFLATED:
         try:
-            data = zlib.decompress(data, wbits=-zlib.MAX_WBITS)
+            # A byte more than it should be, so that an entry that lies is seen, and no more.
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, entry.file_size + 1)
         except zlib.error as error:
-            raise OSError(f"{entry.filename}: the zip's entry is damaged ({error})") from error
+            raise OSError(f"{name}: the zip's entry is damaged ({error})") from error
     elif entry.compress_type != zipfile.ZIP_STORED:
-        raise OSError(f"{entry.filename}: neither stored nor deflated in the zip")
+        raise OSError(f"{name}: neither stored nor deflated in the zip")
+    if len(data) != entry.file_size or zlib.crc32(data) != entry.CRC:
+        raise OSError(f"{name}: the zip's entry is damaged (its size or checksum is wrong)")
     return data
+
+
+def _is_link(entry):
+    return stat.S_ISLNK(entry.external_attr >> 16)
 
 
 def _text(path):

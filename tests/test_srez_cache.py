@@ -70,7 +70,7 @@ def test_another_file_is_never_overwritten(source, tmp_path):
 
 
 def test_a_failed_cache_leaves_nothing(source, tmp_path, monkeypatch):
-    def fail(_):
+    def fail(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(srez_cache, "decode_all", fail)

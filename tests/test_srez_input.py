@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+import srez_decode
 import srez_input
 from srez_image import celeba_box, read_image
 from srez_input import augment, load_pictures, make_dataset
@@ -62,10 +63,10 @@ def test_another_seed_gives_other_batches(source):
 @pytest.mark.parametrize("count", [8, 10])
 def test_each_epoch_shows_each_picture_once(monkeypatch, source, count):
     seen = []
-    original = srez_input._encoded_crop
+    original = srez_input.encoded_crop
     monkeypatch.setattr(
         srez_input,
-        "_encoded_crop",
+        "encoded_crop",
         lambda source, number: seen.append(int(number)) or original(source, number),
     )
     make_batch = srez_input.batch_maker(source, np.arange(count), 4, 64, random_seed=0)
@@ -78,10 +79,10 @@ def test_each_epoch_shows_each_picture_once(monkeypatch, source, count):
 
 def test_only_the_given_files_are_read(monkeypatch, source):
     seen = []
-    original = srez_input._encoded_crop
+    original = srez_input.encoded_crop
     monkeypatch.setattr(
         srez_input,
-        "_encoded_crop",
+        "encoded_crop",
         lambda source, number: seen.append(int(number)) or original(source, number),
     )
     make_batch = srez_input.batch_maker(source, np.array([3, 5, 8, 13]), 4, 64, random_seed=0)
@@ -98,8 +99,8 @@ def test_load_pictures_gives_the_plain_box(source):
 
 
 def test_tensorflow_and_pillow_decode_a_picture_alike(source):
-    fast = srez_input._decode(tf.constant([source.read(0)]), tf.constant([[3, 11]])).numpy()[0]
-    slow = srez_input._margin_crop(source.read(0), "0")[3:131, 11:139]
+    fast = srez_decode.decode(tf.constant([source.read(0)]), tf.constant([[3, 11]])).numpy()[0]
+    slow = srez_decode._margin_crop(source.read(0), "0")[3:131, 11:139]
     difference = np.abs(fast.astype(int) - slow)
     assert difference.mean() < 0.5
     assert difference[1:-1, 1:-1].max() <= 3  # at the crop's edge chroma is interpolated otherwise
@@ -155,7 +156,7 @@ def test_the_box_wiggles_over_its_whole_range(monkeypatch, source):
     seen = []
     monkeypatch.setattr(
         srez_input,
-        "_decode",
+        "decode",
         lambda encoded, offsets: (
             seen.append(offsets.numpy()) or tf.zeros((len(offsets), 128, 128, 3), tf.uint8)
         ),
@@ -172,9 +173,9 @@ def test_the_box_wiggles_over_its_whole_range(monkeypatch, source):
 
 def test_a_raw_crop_and_a_jpeg_are_cut_at_the_same_place(source):
     jpeg = source.read(0)
-    raw = b"\0" + srez_input._margin_crop(jpeg, "0").tobytes()
+    raw = b"\0" + srez_decode._margin_crop(jpeg, "0").tobytes()
     offsets = tf.constant([[2, 13], [2, 13]])
-    first, second = srez_input._decode(tf.constant([jpeg, raw]), offsets).numpy().astype(int)
+    first, second = srez_decode.decode(tf.constant([jpeg, raw]), offsets).numpy().astype(int)
     assert np.abs(first - second).mean() < 0.5
 
 
