@@ -1,4 +1,5 @@
-# make run: a first training, its video and an enlarged picture.  make test: the whole suite.
+# make run: a first training, its video and an enlarged picture.  make test: the whole suite;
+# make test-fast: without the tests that take over 30 seconds.
 
 PYTHON ?= python3
 TRAIN_TIME ?= 3
@@ -10,7 +11,7 @@ TRAIN := $(SREZ) --run train --precision auto --train_time $(TRAIN_TIME) --summa
 # With an NVIDIA driver, TensorFlow's pin with its CUDA libraries.
 CUDA := $(if $(shell command -v nvidia-smi),"$(shell sed -n 's/^tensorflow==/tensorflow[and-cuda]==/p' requirements.txt)")
 
-.PHONY: run test clean
+.PHONY: run test test-fast clean
 
 # Exit status 3: there is a run on other pictures or with other options. Its results are kept, aside.
 run: .venv/ready test.jpg
@@ -28,7 +29,10 @@ run: .venv/ready test.jpg
 test: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+test-fast: PYTEST_OPTIONS = -m "not slow"
+test-fast: test
 
 # A drawn face that training never sees, unless there is a picture already.
 test.jpg: | .venv/ready

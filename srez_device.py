@@ -12,12 +12,16 @@ _BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 _BFLOAT16_COMPUTE_CAPABILITY = (8, 0)  # NVIDIA's Ampere
 
 
-def set_up(log_device_placement):
+def set_up(log_device_placement, deterministic=False):
     """Logs device placement or not, and lets GPUs take memory as it is needed.
+
+    `deterministic` makes GPUs give the same bits each time, more slowly; CPUs always do.
 
     Returns a line that says what the training runs on.
     """
     tf.debugging.set_log_device_placement(log_device_placement)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from srez_checkpoint import newest_checkpoint, read_options, restore
+from srez_checkpoint import newest_checkpoint, read_run, restore
 from srez_image import (
     PICTURE_SUFFIXES,
     celeba_box,
@@ -67,7 +67,7 @@ def load_generator(checkpoint_dir, weights):
         raise FileNotFoundError(
             f"no checkpoint in --checkpoint_dir={checkpoint_dir}; run --run train first"
         )
-    size = read_options(path)["sample_size"] // SCALE
+    size = read_run(path)["options"]["sample_size"] // SCALE
     generator = build_generator()
     restore(path, **{"average" if weights == "ema" else "generator": generator})
     print(f"Using the {'averaged' if weights == 'ema' else 'raw'} weights of {path}.")

@@ -49,12 +49,24 @@ def _define_flags():
         "runs.",
     )
     _path("checkpoint_dir", "checkpoint", "Folder for the checkpoints.")
+    _float(
+        "checkpoint_minutes",
+        5.0,
+        "Minutes between two checkpoints, beside --checkpoint_period; 0: only by that.",
+        lambda value: value >= 0,
+        "a number of minutes from 0 up",
+    )
     _integer("checkpoint_period", 10000, "Batches between two checkpoints.")
     _path(
         "dataset",
         "dataset",
         "Folder of pictures, or CelebA's img_align_celeba.zip as it is. If it is not given and "
         "there is no dataset/, training is on drawn sample faces.",
+    )
+    _switch(
+        "deterministic",
+        False,
+        "Make GPUs compute the same bits each time, more slowly; CPUs always do.",
     )
     _float(
         "ema",
@@ -80,6 +92,12 @@ def _define_flags():
         "PNG file to write; for a folder of pictures a folder (then 'result' by default).",
     )
     _switch("jit_compile", False, "Compile the training step with XLA.")
+    _integer(
+        "keep_every",
+        0,
+        "Keep each checkpoint at a multiple of this many batches, beside the two newest. 0: none.",
+        lower=0,
+    )
     _float(
         "learning_beta1",
         0.5,
@@ -96,6 +114,13 @@ def _define_flags():
         "a number above 0",
     )
     _switch("log_device_placement", False, "Log on which device each operation runs.")
+    _float(
+        "max_bad_images",
+        5.0,
+        "Percent of the pictures that may be unreadable before a training stops.",
+        lambda value: 0 <= value <= 100,
+        "a percentage from 0 to 100",
+    )
     _float(
         "noise_level",
         0.03,
@@ -216,7 +241,8 @@ def main(argv):
     """Runs what the command line says; returns the exit status: 0, 1, 2, 3 or 130.
 
     2 is a bad command line, 1 a file or folder that can't be used, 3 the results of another run
-    that are in the way of this one, 130 Ctrl-C.
+    that are in the way of this one, 130 Ctrl-C. A training that a signal ended raises SystemExit
+    with 130 or 143.
     """
     try:
         words = FLAGS(argv)[1:]

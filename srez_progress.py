@@ -1,10 +1,9 @@
-"""What a user sees of a training: the console's line, the bar, the speed, TensorBoard."""
+"""What a user sees of a training: the console's line, the bar, the speed."""
 
 import contextlib
 import sys
 import time
 
-import tensorflow as tf
 import tqdm
 
 LINE_PERIOD = 10  # batches between two lines; the only ones at which the host waits for losses
@@ -31,17 +30,17 @@ class Progress:
     """Counts a run's time and batches, and shows them; a context manager around the loop.
 
     `batch` and `seconds` are those of the training so far, `config` is a TrainConfig,
-    `train_pictures` the number of pictures in an epoch.
+    `train_pictures` the number of pictures in an epoch, `logs` the run's srez_log.Logs.
     """
 
-    def __init__(self, config, batch, seconds, train_pictures):
+    def __init__(self, config, batch, seconds, train_pictures, logs):
         self.config = config
+        self.logs = logs
         self.batch = self.first_batch = batch
         self.train_pictures = train_pictures
         self.waited = 0.0  # seconds, for data
         self._clock = time.monotonic() - seconds
-        self._loop_start = self._speed_start = time.monotonic()
-        self._writer = tf.summary.create_file_writer(config.train_dir)
+        self._speed_start = time.monotonic()
         self._bar = None
 
     @property
@@ -56,7 +55,6 @@ class Progress:
         return totals_reached(self.batch, self.seconds, config.train_batches, config.train_time)
 
     def __enter__(self):
-        self._loop_start = time.monotonic()
         self._bar = tqdm.tqdm(
             total=100,
             bar_format="{percentage:3.0f}%|{bar}| {elapsed}{postfix}",
@@ -66,7 +64,7 @@ class Progress:
 
     def __exit__(self, *_):
         self._bar.close()
-        self._writer.flush()
+        self.logs.flush()
 
     @contextlib.contextmanager
     def waiting(self):
@@ -80,19 +78,13 @@ class Progress:
         self.batch = batch
         done_here = batch - self.first_batch
         if done_here == 1:  # it built the graph, which says nothing of the speed
-            self._speed_start = time.monotonic()
+            self.waited, self._speed_start = 0.0, time.monotonic()
         if done_here == LINE_PERIOD:
             self._say_speed()
         self._bar.n = 100 * self._fraction()
         self._bar.refresh()
         if batch % LINE_PERIOD == 0:
             self._show({name: float(value) for name, value in scalars.items()})
-
-    def log_sheet(self, batch, sheet):
-        """Shows a sheet, float [H, W, 3] in [0, 1], in TensorBoard."""
-        with self._writer.as_default(step=batch):
-            tf.summary.image("sheet", sheet[None])
-        self._writer.flush()
 
     def _show(self, scalars):
         speed = self._speed()
@@ -106,15 +98,17 @@ class Progress:
             LINE % (100 * fraction, round(minutes_left), self.batch, *losses), file=sys.stdout
         )
         sys.stdout.flush()
-        share = self.waited / (time.monotonic() - self._loop_start)
         self._bar.set_postfix_str(
             f"batch {self.batch}, G {losses[0]:.3f}, D {losses[1]:.3f} + {losses[2]:.3f}, "
-            f"{speed:.2f} batches/s, {share:.1%} waiting for data"
+            f"{speed:.2f} batches/s, {self.waiting_share:.1%} waiting for data"
         )
-        with self._writer.as_default(step=self.batch):
-            for name, value in scalars.items():
-                tf.summary.scalar(name, value)
-            tf.summary.scalar("images_per_second", speed * self.config.batch_size)
+        speeds = {"images_per_second": speed * self.config.batch_size}
+        self.logs.scalars(self.batch, scalars | speeds)
+
+    @property
+    def waiting_share(self):
+        """The share of the time since the first batch that went into waiting for data, 0 to 1."""
+        return self.waited / max(time.monotonic() - self._speed_start, 1e-9)
 
     def _fraction(self):
         """Of the training done: of the total that will be reached first. In (0, 1]."""

@@ -28,6 +28,9 @@ class Trainer:
         self.discriminator_optimizer = self._optimizer(self.discriminator)
         self.batch = tf.Variable(0, trainable=False, dtype=tf.int64)
         self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)
+        self._nonfinite = tf.Variable(0, trainable=False, dtype=tf.int64)  # batch, or 0
+        self._skipped = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self._skipped_in_a_row = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._step = tf.function(self._train_step, jit_compile=config.jit_compile)
 
     @property
@@ -57,11 +60,50 @@ class Trainer:
 
     def _train_step(self, low_res, high_res):
         scalars, generator_gradients, discriminator_gradients = self.gradients(low_res, high_res)
+        steps_before = self._optimizer_steps()
         self.generator_optimizer.apply(generator_gradients)
         self.discriminator_optimizer.apply(discriminator_gradients)
         self.batch.assign_add(1)
         self._update_average()
-        return scalars
+        return scalars | self._watch(scalars, self._optimizer_steps() < steps_before + 2)
+
+    def _watch(self, scalars, is_skipped):
+        """Remembers the first batch with a loss that is not finite, and counts skipped steps.
+
+        A step that float16's loss scaling skips may have such losses: it did no harm.
+        """
+        losses = tf.stack([value for name, value in scalars.items() if name.startswith("loss/")])
+        is_first = ~(tf.reduce_all(tf.math.is_finite(losses)) | is_skipped | (self._nonfinite > 0))
+        self._nonfinite.assign(tf.where(is_first, self.batch, self._nonfinite))
+        self._skipped.assign_add(tf.cast(is_skipped, tf.int64))
+        self._skipped_in_a_row.assign(tf.where(is_skipped, self._skipped_in_a_row + 1, 0))
+        is_scaled = self.config.precision == "float16"
+        return {"skipped_steps": tf.cast(self._skipped, tf.float32)} if is_scaled else {}
+
+    def _optimizer_steps(self):
+        optimizers = (self.generator_optimizer, self.discriminator_optimizer)
+        return tf.add_n([tf.convert_to_tensor(optimizer.iterations) for optimizer in optimizers])
+
+    def diverged_at(self):
+        """The batch since which losses or variables are not finite, or 0 if all are.
+
+        Of the variables no more is known than that it was before now.
+        """
+        if not self._nonfinite and not self._variables_are_finite():
+            self._nonfinite.assign(self.batch)
+        return int(self._nonfinite)
+
+    @property
+    def skipped_in_a_row(self):
+        """How many steps in a row float16's loss scaling has skipped, up to now."""
+        return int(self._skipped_in_a_row)
+
+    @tf.function
+    def _variables_are_finite(self):
+        objects = [value for value in self.state.values() if hasattr(value, "variables")]
+        variables = [variable for one in objects for variable in one.variables]
+        floats = [tf.cast(one, tf.float32) for one in variables if "float" in str(one.dtype)]
+        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(one)) for one in floats])
 
     def gradients(self, low_res, high_res):
         """(scalars, the generator's gradients, the discriminator's), of one forward pass.

@@ -28,11 +28,15 @@ ORIGINAL_DEFAULTS = {
 }
 NEW_DEFAULTS = {
     "cache": "none",
+    "checkpoint_minutes": 5,
+    "deterministic": False,
     "ema": 0.995,
     "infer_batch": 16,
     "infer_input": "test.jpg",
     "infer_output": "result.png",
     "jit_compile": False,
+    "keep_every": 0,
+    "max_bad_images": 5,
     "noise_level": 0.03,
     "precision": "float32",
     "resume": True,
@@ -43,6 +47,7 @@ NEW_DEFAULTS = {
 BAD_COMMAND_LINES = [
     ("--batch_size=0", "--batch_size=0: expected a whole number from 1 up"),
     ("--batch_size=two", "--batch_size=two: expected a whole number"),
+    ("--checkpoint_minutes=-1", "--checkpoint_minutes=-1.0: expected a number of minutes from 0"),
     ("--checkpoint_period=0", "--checkpoint_period"),
     ("--ema=1", "--ema=1.0: expected a number from 0 to below 1"),
     ("--epsilon=0", "--epsilon=0.0: expected a number above 0"),
@@ -51,6 +56,8 @@ BAD_COMMAND_LINES = [
     ("--infer_output=x.jpg", "infer_output=x.jpg: expected a path that ends in .png"),
     ("--learning_rate_half_life=-5", "--learning_rate_half_life=-5: expected a whole number"),
     ("--learning_rate_start=inf", "--learning_rate_start=inf: expected a number above 0"),
+    ("--keep_every=-1", "--keep_every=-1: expected a whole number from 0 up"),
+    ("--max_bad_images=101", "--max_bad_images=101.0: expected a percentage from 0 to 100"),
     ("--noise_level=-1", "--noise_level=-1.0: expected a number from 0 up"),
     ("--nosuchflag=1", "nosuchflag"),
     ("--precision=double", "--precision=double: expected one of auto, bfloat16, float16, float32"),

@@ -4,6 +4,7 @@ import time
 import pytest
 import tensorflow as tf
 
+from srez_log import Logs
 from srez_progress import Progress, totals_reached
 from tests.conftest import make_config
 
@@ -14,8 +15,13 @@ SCALARS = {
 }
 
 
-def _line(capsys, batch, seconds=0.0, **flags):
-    progress = Progress(make_config(**flags), batch - 1, seconds, train_pictures=100)
+def _progress(folder, batch=0, seconds=0.0, **flags):
+    config = make_config(train_dir=folder, **flags)
+    return Progress(config, batch, seconds, train_pictures=100, logs=Logs(folder, batch))
+
+
+def _line(capsys, batch, train_dir, seconds=0.0, **flags):
+    progress = _progress(train_dir, batch - 1, seconds, **flags)
     with progress:
         progress.advance(batch, SCALARS)
     return capsys.readouterr().out
@@ -60,8 +66,7 @@ def test_the_total_that_is_reached_is_named(batch, seconds, train_batches, train
 
 
 def test_the_speed_is_said_after_ten_batches(tmp_path, capsys):
-    config = make_config(train_batches=30, train_dir=tmp_path, batch_size=5)
-    progress = Progress(config, 0, 0.0, train_pictures=100)
+    progress = _progress(tmp_path, train_batches=30, batch_size=5)
     with progress:
         for batch in range(1, 11):
             time.sleep(0.01)
@@ -75,12 +80,12 @@ def test_the_speed_is_said_after_ten_batches(tmp_path, capsys):
 
 
 def test_waiting_for_data_is_counted(tmp_path):
-    progress = Progress(make_config(train_dir=tmp_path), 0, 0.0, train_pictures=100)
+    progress = _progress(tmp_path)
     with progress.waiting():
         time.sleep(0.05)
     assert 0.05 <= progress.waited < 5
 
 
 def test_seconds_go_on_from_an_earlier_session(tmp_path):
-    progress = Progress(make_config(train_dir=tmp_path), 0, 100.0, train_pictures=100)
+    progress = _progress(tmp_path, seconds=100.0)
     assert 100.0 <= progress.seconds < 110.0

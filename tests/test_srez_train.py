@@ -1,8 +1,5 @@
 import json
 import re
-import signal
-import subprocess
-import sys
 
 import pytest
 import tensorflow as tf
@@ -11,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import srez_train
 from srez_checkpoint import newest_checkpoint
 from srez_image import read_image
-from tests.conftest import ROOT, make_config, run_main, train_arguments
+from tests.conftest import make_config, run_main, train_arguments
 
 
 def test_a_training_ends_well_and_says_what_it_does(trained):
@@ -60,7 +57,7 @@ def test_a_finished_run_says_so_and_does_nothing(trained, faces):
     process = run_main(*train_arguments(faces, train_batches=12), cwd=trained[0])
     assert process.returncode == 0
     assert "trained 12 of 12 batches: raise --train_batches" in process.stdout
-    assert newest_checkpoint(trained[0] / "checkpoint").endswith("ckpt-12")
+    assert newest_checkpoint(trained[0] / "checkpoint").name == "batch000012"
 
 
 def test_other_pictures_stop_a_run_with_status_3(trained, faces, tmp_path):
@@ -92,12 +89,12 @@ def test_a_stopped_run_goes_on_and_ends_as_one_never_stopped(here, faces):
             folders = {"train_dir": here / name, "checkpoint_dir": here / name / "checkpoint"}
             srez_train.train(_config(faces, train_batches=total, **folders))
         paths.append(newest_checkpoint(here / name / "checkpoint"))
-    # The options and the seconds differ; weights, averages and optimizer slots are the same bits.
-    whole, stopped = (tf.train.load_checkpoint(path) for path in paths)
+    # The seconds differ; weights, averages and optimizer slots are the same bits.
+    whole, stopped = (tf.train.load_checkpoint(str(path / "tensors")) for path in paths)
     names = [
         name
         for name in whole.get_variable_to_shape_map()
-        if not name.startswith(("options", "seconds", "save_counter", "_CHECKPOINTABLE"))
+        if not name.startswith(("seconds", "_CHECKPOINTABLE"))
     ]
     assert len(names) > 200
     for name in names:
@@ -136,8 +133,8 @@ def test_sheets_without_a_checkpoint_are_moved_aside(here, faces):
 
 def test_two_checkpoints_are_kept(here, faces):
     srez_train.train(_config(faces, train_batches=5, checkpoint_period=1))
-    names = sorted(path.stem for path in (here / "checkpoint").glob("*.index"))
-    assert names == ["ckpt-4", "ckpt-5"]
+    names = sorted(path.name for path in (here / "checkpoint").iterdir())
+    assert names == ["batch000004", "batch000005", "lock"]
 
 
 def test_train_time_ends_a_run(here, faces, capsys):
@@ -153,19 +150,3 @@ def test_pictures_that_cannot_be_read_end_a_run_with_one_line(here, faces, capsy
     (here / "list_eval_partition.txt").write_text(names)
     with pytest.raises(OSError, match="^100 pictures in a row can't be read"):
         srez_train.train(_config(here, train_batches=1))
-
-
-def test_ctrl_c_saves_and_says_how_to_go_on(here, faces):
-    command = [sys.executable, "-u", ROOT / "srez_main.py", *train_arguments(faces, batch_size=2)]
-    with subprocess.Popen(
-        command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stdout:
-            if line.startswith("Progress"):
-                process.send_signal(signal.SIGINT)
-                break
-        rest, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert errors == ""
-    batch = re.search(r"Saved at batch (\d+): the same command goes on from there", rest)
-    assert newest_checkpoint(here / "checkpoint").endswith(f"ckpt-{batch[1]}")

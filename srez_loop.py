@@ -1,0 +1,230 @@
+"""The training loop: steps, sheets, checkpoints, until the total is reached or a signal comes."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import tensorflow as tf
+
+import srez_input
+from srez_checkpoint import prune, write_checkpoint
+from srez_image import atomic_path, comparison_grid, write_image
+from srez_log import Logs
+from srez_progress import LINE_PERIOD, Progress
+from srez_resume import kept_files
+
+KEPT_CHECKPOINTS = 2
+RETRY_SECONDS = 60  # after a checkpoint that couldn't be written
+SHEET_ROWS = 8  # faces on a sheet
+MAX_SKIPPED = 50  # steps in a row that float16's loss scaling may skip
+
+# Batches over which the average's batch statistics are re-estimated: enough for the occasion, and
+# so few that it costs under 3 % of the training (a batch costs a third of a training step).
+CHECKPOINT_STATISTICS = {"share": 1 / 20, "least": 4, "most": 60}
+SHEET_STATISTICS = {"share": 1 / 40, "least": 1, "most": 8}
+
+
+class Run:
+    """One training run: its srez_trainer.Trainer, its data, and what it writes.
+
+    `source` and `split` are srez_source's, `options` what the checkpoints keep of the command
+    line, `cache` a srez_cache.Cache or None, `bad_images` a srez_bad.BadImages.
+    """
+
+    def __init__(self, trainer, source, split, options, cache, bad_images):
+        self.config = config = trainer.config
+        self.trainer = trainer
+        self.options = options
+        self.bad_images = bad_images
+        self.kept = kept_files(source, split)
+        self.names = source.names
+        self.data = {
+            "source": source,
+            "files": split.train,
+            "batch_size": config.batch_size,
+            "sample_size": config.sample_size,
+            "random_seed": config.random_seed,
+            "cache": cache,
+            "bad_images": bad_images,
+        }
+        self.make_batch = srez_input.batch_maker(**self.data, careful=True)
+        self.test_faces = srez_input.load_pictures(
+            source, split.test[:SHEET_ROWS], config.sample_size, bad_images
+        )
+        batch = int(trainer.batch)
+        self.logs = Logs(config.train_dir, batch)
+        self.progress = Progress(config, batch, float(trainer.seconds), len(split.train), self.logs)
+        self.saved_batch, self.saved_at = batch, time.monotonic()
+        self.failed_at = None  # when the last checkpoint could not be written
+
+    def start(self):
+        """Writes options.json and, for a new run, the first sheet."""
+        with self.logs.tolerating("options.json"):
+            self._write_text("options.json", json.dumps(self.options, indent=2) + "\n")
+        if self.trainer.batch == 0:
+            self.write_sheet(0)
+
+    def loop(self, signals):
+        """Steps until the total is reached or a signal comes, then saves.
+
+        Raises:
+            OSError: the numbers diverged, too many pictures are bad, or at the end no checkpoint
+                could be written.
+            SystemExit: a signal came, and all is saved: with the status that shells give it.
+        """
+        trainer, progress = self.trainer, self.progress
+        batch = int(trainer.batch)
+        batches = srez_input.iterate_batches(**self.data, start_batch=batch)
+        with progress:
+            while not (progress.done or signals.came):
+                with progress.waiting():
+                    low_res, high_res = next(batches)
+                scalars = trainer.train_step(low_res, high_res)
+                batch += 1
+                progress.advance(batch, scalars)
+                if batch % LINE_PERIOD == 0:
+                    self._check(batch)
+                if batch % self.config.summary_period == 0:
+                    self.write_sheet(batch)
+                self._save_if_due(batch)
+        self._finish(batch, signals.came)
+
+    def _finish(self, batch, signal_number):
+        if signal_number:
+            if self.saved_batch < batch and not self.save(batch, batch - self.saved_batch):
+                raise self._unsaved()
+            _say(f"Saved at batch {batch}: the same command goes on from there.")
+            raise SystemExit(128 + signal_number)
+        if batch % self.config.summary_period:
+            self.write_sheet(batch)
+        if self.saved_batch < batch and not self.save(batch, self.config.checkpoint_period):
+            raise self._unsaved()
+        _say(
+            f"Finished: {self.progress.done} "
+            f"{self.progress.waiting_share:.2%} of the time went into waiting for data."
+        )
+
+    def write_sheet(self, batch):
+        """Writes train_dir/batch%06d_out.png, a row per test face, and shows it in TensorBoard."""
+        self._refresh_average(batch, self.config.summary_period, **SHEET_STATISTICS)
+        low_res, high_res = self.test_faces
+        size = high_res.shape[1:3]
+        sheet = comparison_grid(
+            [
+                tf.image.resize(low_res, size, method="nearest"),
+                tf.image.resize(low_res, size, method="bicubic"),
+                self.trainer.average(low_res, training=False),
+                high_res,
+            ]
+        )
+        with self.logs.tolerating("sheets"):
+            write_image(Path(self.config.train_dir, f"batch{batch:06d}_out.png"), sheet)
+        self.logs.sheet(batch, sheet)
+
+    def save(self, batch, since):
+        """Saves a checkpoint with the average's batch statistics fresh; says whether it could.
+
+        `since` is the number of batches that the statistics are to be worth: they cost a share.
+        """
+        self._check(batch)
+        self._refresh_average(batch, since, **CHECKPOINT_STATISTICS)
+        self.trainer.seconds.assign(self.progress.seconds)
+        run = {"options": self.options, "files": self.kept, "bad_images": self.bad_images.rows}
+        config = self.config
+        try:
+            write_checkpoint(config.checkpoint_dir, batch, run, self.trainer.state)
+            prune(config.checkpoint_dir, KEPT_CHECKPOINTS, config.keep_every)
+        except OSError as error:
+            _say(f"Can't write a checkpoint: {' '.join(str(error).split())}.")
+            self.failed_at = time.monotonic()
+            return False
+        self.saved_batch, self.saved_at, self.failed_at = batch, time.monotonic(), None
+        return True
+
+    def _save_if_due(self, batch):
+        config, now = self.config, time.monotonic()
+        if self.failed_at is not None:
+            is_time = now - self.failed_at >= RETRY_SECONDS
+        else:
+            seconds = 60 * config.checkpoint_minutes
+            is_time = seconds > 0 and now - self.saved_at >= seconds
+        if batch % config.checkpoint_period == 0:
+            is_saved = self.save(batch, config.checkpoint_period)
+        elif is_time:
+            is_saved = self.save(batch, batch - self.saved_batch)
+        else:
+            return
+        if not is_saved:
+            _say("Training goes on; the next try is in a minute.")
+
+    def _unsaved(self):
+        return OSError(
+            f"the last checkpoint could not be written to --checkpoint_dir="
+            f"{self.config.checkpoint_dir}: make room; the one before is whole, and the same "
+            "command goes on from it"
+        )
+
+    def _check(self, batch):
+        """Raises OSError where going on makes no sense; names bad pictures in bad_images.txt."""
+        if self.bad_images.rows:
+            with self.logs.tolerating("bad_images.txt"):
+                self._write_text("bad_images.txt", self.bad_images.text())
+        self.bad_images.check()
+        bad = self.trainer.diverged_at()
+        if bad:
+            config = self.config
+            numbers = srez_input.files_of_batch(
+                self.data["files"], config.batch_size, config.random_seed, bad - 1
+            )
+            raise OSError(
+                f"losses or weights are not finite since batch {bad}, with the pictures "
+                f"{', '.join(repr(self.names[number]) for number in numbers)}: lower "
+                f"--learning_rate_start or use --precision=float32; the checkpoints in "
+                f"--checkpoint_dir={config.checkpoint_dir} are from before"
+            )
+        if self.trainer.skipped_in_a_row >= MAX_SKIPPED:
+            raise OSError(
+                f"float16's loss scaling has skipped {MAX_SKIPPED} steps in a row, up to batch "
+                f"{batch}: use --precision=bfloat16 or float32"
+            )
+
+    def _refresh_average(self, batch, period, share, least, most):
+        count = min(max(int(min(batch, period) * share), least), most)
+        first = max(batch - count, 0)
+        numbers = tf.range(first, first + count, dtype=tf.int64)
+        self.trainer.refresh_average(self.make_batch(number)[0] for number in numbers)
+
+    def _write_text(self, name, text):
+        with atomic_path(Path(self.config.train_dir, name)) as path:
+            Path(path).write_text(text)
+
+
+class Signals:
+    """Turns the first SIGINT or SIGTERM into the wish to stop: `came`, its number, else 0.
+
+    A second one has its usual effect: it ends the process at once.
+    """
+
+    def __init__(self):
+        self.came = 0
+
+    def __enter__(self):
+        self._previous = {
+            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, _):
+        self.came = number
+        for each in self._previous:
+            signal.signal(each, signal.SIG_DFL)
+        _say("\nFinishing the batch and saving; once more leaves at once.")
+
+
+def _say(text):
+    print(text, flush=True)

@@ -1,0 +1,226 @@
+"""A run that is killed or starved: nothing is lost, and one line says what is wrong."""
+
+import csv
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import srez_loop
+import srez_train
+from srez_checkpoint import locked, newest_checkpoint
+from tests.conftest import ROOT, make_config, train_arguments
+
+KILLS = 10
+BATCHES = 30
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _config(faces, **overrides):
+    flags = {"dataset": faces, "batch_size": 2, "test_vectors": 2, "summary_period": 50}
+    return make_config(**(flags | overrides))
+
+
+def _command(faces, **flags):
+    flags = {"batch_size": 2, "test_vectors": 2} | flags
+    return [sys.executable, "-u", ROOT / "srez_main.py", *train_arguments(faces, **flags)]
+
+
+def _start(command, cwd):
+    return subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _wait_for(process, text):
+    """Reads a process's stdout up to the line that holds `text`; says whether it came."""
+    return any(text in line for line in process.stdout)
+
+
+def _same_bits(one, other):
+    """Asserts that two checkpoints hold the same weights and optimizer state, bit for bit."""
+    first, second = (tf.train.load_checkpoint(str(path / "tensors")) for path in (one, other))
+    names = first.get_variable_to_shape_map().keys()
+    assert names == second.get_variable_to_shape_map().keys()
+    compared = [name for name in names if not name.startswith(("seconds", "_CHECKPOINTABLE"))]
+    assert len(compared) > 200
+    for name in compared:
+        one, other = first.get_tensor(name), second.get_tensor(name)
+        assert one.tobytes() == other.tobytes(), name
+
+
+def _kill_while_writing(process, folder):
+    deadline = time.monotonic() + 60
+    while not any(folder.glob("checkpoint/.writing-*")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.kill()
+
+
+@pytest.mark.slow
+def test_a_run_killed_ten_times_ends_as_one_never_stopped(tmp_path, faces):
+    flags = {"train_batches": BATCHES, "checkpoint_period": 3, "summary_period": 10}
+    command = _command(faces, **flags)
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = subprocess.run(command, cwd=tmp_path / "whole", capture_output=True, text=True)
+    assert whole.returncode == 0, whole.stderr
+    moments = random.Random(0)
+    for number in range(KILLS):
+        process = _start(command, tmp_path / "killed")
+        with process:
+            assert _wait_for(process, "training, "), process.stderr.read()
+            if number % 3 == 1:
+                _kill_while_writing(process, tmp_path / "killed")
+            else:
+                time.sleep(moments.uniform(0, 6))
+                process.kill()
+        assert process.returncode in (0, -signal.SIGKILL)
+    last = subprocess.run(command, cwd=tmp_path / "killed", capture_output=True, text=True)
+    assert last.returncode == 0, last.stderr
+    paths = [newest_checkpoint(tmp_path / name / "checkpoint") for name in ("whole", "killed")]
+    assert [path.name for path in paths] == [f"batch{BATCHES:06d}"] * 2
+    _same_bits(*paths)
+    _logs_are_those_of_one_run(tmp_path / "killed" / "train")
+    for sheet in (tmp_path / "whole" / "train").glob("*.png"):
+        assert (tmp_path / "killed" / "train" / sheet.name).read_bytes() == sheet.read_bytes()
+
+
+def _logs_are_those_of_one_run(folder):
+    with open(folder / "losses.csv", newline="") as file:
+        batches = [int(row["batch"]) for row in csv.DictReader(file)]
+    assert batches == [10, 20, 30]
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    assert [event.step for event in events.Tensors("loss/gene_loss")] == [10, 20, 30]
+    assert [event.step for event in events.Tensors("sheet")] == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_the_batch_and_saves(here, faces, number):
+    with _start(_command(faces), here) as process:
+        assert _wait_for(process, "Progress")
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (128 + number, "")
+    batch = int(re.search(r"Saved at batch (\d+): the same command goes on", rest)[1])
+    assert newest_checkpoint(here / "checkpoint").name == f"batch{batch:06d}"
+
+
+def test_a_second_signal_leaves_at_once_with_the_checkpoint_before_intact(here, faces):
+    with _start(_command(faces, checkpoint_period=10), here) as process:
+        assert _wait_for(process, "Batch [  20]")
+        process.send_signal(signal.SIGINT)
+        assert _wait_for(process, "once more leaves at once")
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+    assert process.returncode == -signal.SIGINT  # which shells show as 130
+    assert time.monotonic() - start < 5
+    assert int(newest_checkpoint(here / "checkpoint").name[5:]) >= 10
+
+
+def test_a_damaged_newest_checkpoint_costs_its_batches_only(here, faces, capsys):
+    for name in ("whole", "damaged"):
+        folders = {"train_dir": here / name, "checkpoint_dir": here / name / "checkpoint"}
+        config = _config(faces, train_batches=4, checkpoint_period=2, **folders)
+        srez_train.train(config)
+    newest = here / "damaged" / "checkpoint" / "batch000004"
+    data = newest / "tensors.data-00000-of-00001"
+    os.truncate(data, data.stat().st_size // 2)
+    srez_train.train(config)
+    out = capsys.readouterr().out
+    assert "batch000004 is damaged (tensors.data-00000-of-00001 has changed)" in out
+    assert "Resuming from" in out
+    _same_bits(newest, here / "whole" / "checkpoint" / "batch000004")
+
+
+def test_a_second_trainer_on_a_checkpoint_dir_is_refused(here, faces):
+    with locked("checkpoint"), pytest.raises(OSError, match=f"process {os.getpid()}"):
+        srez_train.train(_config(faces, train_batches=1, resume=False))
+    assert not (here / "checkpoint.1").exists()
+
+
+@pytest.fixture
+def small_disk(here):
+    """A folder on a file system of its own with room for one checkpoint, not for two."""
+    folder = here / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs (root)")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_whole(small_disk, faces, capsys):
+    checkpoints = small_disk / "checkpoint"
+    config = _config(faces, train_batches=3, checkpoint_period=2, checkpoint_dir=checkpoints)
+    with pytest.raises(OSError, match="could not be written to --checkpoint_dir=.*: make room"):
+        srez_train.train(config)
+    assert "Can't write a checkpoint: " in capsys.readouterr().out
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["batch000002", "lock"]
+    assert newest_checkpoint(checkpoints).name == "batch000002"
+
+
+def test_a_checkpoint_that_cannot_be_written_is_tried_again(here, faces, monkeypatch, capsys):
+    # A stub at the file layer: the first write fails as on a full disk.
+    tries = []
+    write = srez_loop.write_checkpoint
+
+    def full_at_first(folder, batch, *others):
+        tries.append(batch)
+        if len(tries) == 1:
+            raise OSError(28, "No space left on device")
+        return write(folder, batch, *others)
+
+    monkeypatch.setattr(srez_loop, "write_checkpoint", full_at_first)
+    monkeypatch.setattr(srez_loop, "RETRY_SECONDS", 0)
+    srez_train.train(_config(faces, train_batches=5, checkpoint_period=2))
+    assert tries == [2, 3, 4, 5]
+    out = capsys.readouterr().out
+    assert "Can't write a checkpoint: [Errno 28] No space left on device." in out
+    assert out.count("Training goes on; the next try is in a minute.") == 1
+    assert newest_checkpoint(here / "checkpoint").name == "batch000005"
+
+
+def test_a_sheet_that_cannot_be_written_is_said_once(here, faces, monkeypatch, capsys):
+    # A stub at the file layer: every sheet meets a full disk.
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(srez_loop, "write_image", full)
+    srez_train.train(_config(faces, train_batches=2, summary_period=1))
+    assert capsys.readouterr().out.count("Can't write sheets: ") == 1
+    assert newest_checkpoint(here / "checkpoint").name == "batch000002"
+
+
+def test_numbers_that_diverge_stop_a_run_and_name_the_pictures(here, faces):
+    config = _config(faces, train_batches=40, checkpoint_period=1, learning_rate_start=1e38)
+    with pytest.raises(OSError, match=r"not finite since batch \d+, with the pictures '\d\d.jpg'"):
+        srez_train.train(config)
+    assert newest_checkpoint(here / "checkpoint").name == "batch000001"  # the last good one
+
+
+def test_checkpoints_come_by_the_clock_too(here, faces, monkeypatch):
+    saved = []
+    write = srez_loop.write_checkpoint
+    monkeypatch.setattr(
+        srez_loop,
+        "write_checkpoint",
+        lambda folder, batch, *others: saved.append(batch) or write(folder, batch, *others),
+    )
+    srez_train.train(_config(faces, train_batches=3, checkpoint_minutes=1e-9))
+    assert saved == [1, 2, 3]
