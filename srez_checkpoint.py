@@ -132,7 +132,11 @@ def locked(checkpoint_dir):
         for path in folder.iterdir():
             if path.name.startswith(_UNFINISHED):
                 shutil.rmtree(path)
-        yield
+        try:
+            yield
+        finally:
+            if {path.name for path in folder.glob("*")} == {LOCK}:  # nothing came of it
+                shutil.rmtree(folder)
 
 
 def set_aside(folders):

@@ -55,6 +55,7 @@ class Run:
         batch = int(trainer.batch)
         self.logs = Logs(config.train_dir, batch)
         self.progress = Progress(config, batch, float(trainer.seconds), len(split.train), self.logs)
+        self.bad_text = ""  # of train_dir/bad_images.txt
         self.saved_batch, self.saved_at = batch, time.monotonic()
         self.failed_at = None  # when the last checkpoint could not be written
 
@@ -94,7 +95,8 @@ class Run:
         if signal_number:
             if self.saved_batch < batch and not self.save(batch, batch - self.saved_batch):
                 raise self._unsaved()
-            _say(f"Saved at batch {batch}: the same command goes on from there.")
+            saved = f"Saved at batch {batch}: the same command goes on from there."
+            _say(saved if batch else "Stopped before the first batch.")
             raise SystemExit(128 + signal_number)
         if batch % self.config.summary_period:
             self.write_sheet(batch)
@@ -167,9 +169,11 @@ class Run:
 
     def _check(self, batch):
         """Raises OSError where going on makes no sense; names bad pictures in bad_images.txt."""
-        if self.bad_images.rows:
+        text = self.bad_images.text()
+        if text != self.bad_text:
+            self.bad_text = text
             with self.logs.tolerating("bad_images.txt"):
-                self._write_text("bad_images.txt", self.bad_images.text())
+                self._write_text("bad_images.txt", text)
         self.bad_images.check()
         bad = self.trainer.diverged_at()
         if bad:

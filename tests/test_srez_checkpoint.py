@@ -174,6 +174,12 @@ def test_a_stale_lock_is_no_obstacle(tmp_path):
         pass
 
 
+def test_a_folder_that_nothing_came_into_goes_again(tmp_path):
+    with pytest.raises(OSError, match="too few"), locked(tmp_path / "checkpoint"):
+        raise OSError("too few pictures")
+    assert not (tmp_path / "checkpoint").exists()
+
+
 def test_what_a_killed_trainer_left_is_removed(tmp_path):
     _write(tmp_path)
     for name in (".writing-batch000002", ".removing-batch000000"):
