@@ -1,64 +1,76 @@
-"""The ledger of pictures that can't be read: each costs its place only, too many stop a run."""
+"""Which pictures are bad and why, and whether they are too many to go on."""
 
 import sys
 import threading
 
-MIN_JUDGED = 1000  # distinct pictures read before their share is judged, or all there are
+JUDGED_AFTER = 1000  # distinct pictures read; before that, a few bad ones say little
 
 
 class BadImages:
-    """Names and reasons of bad pictures among `total`; may be used by several threads at once.
+    """A ledger of the bad pictures among `total`, of which at most the share `limit` may be bad.
 
-    `limit` is the share, 0 to 1, of the distinct pictures read that may be bad.
+    Any number of threads may use it at once.
     """
 
     def __init__(self, total, limit):
-        self._total = total
-        self._limit = limit
-        self._reasons = {}
+        self.total = total
+        self.limit = limit
+        self._reasons = {}  # by name
+        self._found = set()  # names noted since the start, not restored: what `check` counts
         self._seen = set()
         self._lock = threading.Lock()
 
-    @property
-    def rows(self):
-        """Lists [name, reason], sorted, as a checkpoint keeps them."""
+    def note(self, name, reason):
+        """Enters a bad picture; the first time that is said in one line on stderr."""
         with self._lock:
-            return sorted([name, reason] for name, reason in self._reasons.items())
-
-    def restore(self, rows):
-        """Takes up the rows of a checkpoint."""
-        self._reasons.update(map(tuple, rows))
+            self._found.add(name)
+            if name in self._reasons:
+                return
+            self._reasons[name] = reason
+        print(f"srez: left out, {_line(name, ': ', reason)}", file=sys.stderr, flush=True)
 
     def saw(self, number):
-        """Counts a picture as read."""
-        self._seen.add(number)
+        """Counts a picture as read, good or bad, once however often it is read."""
+        self._seen.add(int(number))  # atomic, so without the lock
 
-    def note(self, name, reason):
-        """Enters a bad picture; the first time it is said on stderr."""
+    @property
+    def rows(self):
+        """The bad pictures: a list of (name, reason), by name."""
         with self._lock:
-            is_new = name not in self._reasons
-            self._reasons.setdefault(name, str(reason))
-        if is_new:
-            print(f"srez: left out: {_one_line(reason)}", file=sys.stderr, flush=True)
+            return sorted(self._reasons.items())
+
+    def restore(self, rows):
+        """Enters what an earlier run found: known from now on, but not read by this one."""
+        with self._lock:
+            for name, reason in rows:
+                self._reasons.setdefault(name, reason)
 
     def text(self):
-        """A line for each bad picture: its name, a tab, the reason."""
-        return "".join(f"{_one_line(name)}\t{_one_line(reason)}\n" for name, reason in self.rows)
+        """A line per bad picture, name and reason with a tab between; control characters escaped.
+
+        The escapes are those of Python's strings, so a backslash in a name is doubled.
+        """
+        return "".join(_line(name, "\t", reason) + "\n" for name, reason in self.rows)
 
     def check(self):
-        """Raises OSError if more than the limit are bad, of 1,000 read or of all there are."""
-        read, bad = len(self._seen), len(self._reasons)
-        if read >= min(MIN_JUDGED, self._total) and bad > self._limit * read:
-            name, reason = self.rows[0]
-            raise OSError(
-                f"{bad} of {read} pictures read can't be used, more than "
-                f"--max_bad_images={100 * self._limit:g} percent; the first is {name!r} "
-                f"({_one_line(reason)}): mend the dataset or raise --max_bad_images"
-            )
+        """Judges, once 1,000 distinct pictures or all of them were read.
+
+        Raises:
+            OSError: more than the share `limit` of those read are bad; one line that counts them
+                and names one.
+        """
+        seen = len(self._seen)
+        with self._lock:
+            bad, first = len(self._found), min(self._found, default=None)
+        if seen < min(JUDGED_AFTER, self.total) or bad <= self.limit * seen:
+            return
+        raise OSError(
+            f"{bad} of the {seen} pictures read are bad, more than --max_bad_images="
+            f"{100 * self.limit:g} percent, the first of them "
+            f"{_line(first, ' (', self._reasons[first])}): "
+            "get the dataset anew, mend or remove what bad_images.txt names, or allow more"
+        )
 
 
-def _one_line(text):
-    """Text with line ends, control characters and lone surrogates written as escapes."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text)
-    )
+def _line(name, between, reason):
+    return repr(name)[1:-1] + between + repr(reason)[1:-1]

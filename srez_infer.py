@@ -16,6 +16,7 @@ from srez_image import (
     celeba_box,
     centre_square,
     comparison_grid,
+    printable,
     read_image,
     write_image,
 )
@@ -151,7 +152,8 @@ def _read(job, size):
     """(job, its low_res [1, h, w, 3], a line that says how it was made)."""
     image = read_image(job.source)
     low_res, how = to_low_res(image, size)
-    return job, low_res, f"{job.source} ({image.shape[1]}x{image.shape[0]}, {how})"
+    source = printable(str(job.source))
+    return job, low_res, f"{source} ({image.shape[1]}x{image.shape[0]}, {how})"
 
 
 def _write(job, low_res, how, result):
@@ -165,7 +167,7 @@ def _write(job, low_res, how, result):
     write_image(job.target, result)
     magnify = max(COMPARISON_SIDE // max(shape), 1)
     write_image(job.comparison, comparison_grid(columns, magnify))
-    return f"{how} -> {job.target} ({shape[1]}x{shape[0]})"
+    return f"{how} -> {printable(str(job.target))} ({shape[1]}x{shape[0]})"
 
 
 def _folder_jobs(source, folder):
@@ -192,7 +194,20 @@ def _folder_jobs(source, folder):
 
 
 def _refuse_overwriting(jobs):
-    sources = {job.source.resolve() for job in jobs}
+    """Raises OSError if a result would go over an input, by whatever name, or over a folder."""
+    inputs = {_identity(job.source) for job in jobs} - {None}
     for path in (path for job in jobs for path in (job.target, job.comparison)):
-        if path.resolve() in sources:
-            raise OSError(f"--infer_output would overwrite the input {path}: give another")
+        if path.is_dir():
+            raise IsADirectoryError(f"--infer_output={path} is a folder: give another")
+        if _identity(path) in inputs:
+            name = printable(str(path))
+            raise OSError(f"--infer_output would overwrite the input {name}: give another")
+
+
+def _identity(path):
+    """What tells a file from others whatever links lead to it, or None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

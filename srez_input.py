@@ -5,111 +5,192 @@ batch, at once, and gives what a run that came this far would get.
 """
 
 import functools
-import sys
 
 import numpy as np
 import tensorflow as tf
 
+from srez_augment import augmented_pair, plain_pair
 from srez_bad import BadImages
-from srez_decode import WIGGLE, checked_crop, decode, encoded_crop
-from srez_image import BOX_SIDE
-
-SCALE = 4  # high_res pixels per low_res pixel, along each side
+from srez_crop import CROP_SHAPE, MARGIN_SIDE, WIGGLE, box_alone, decode, encoded_crop
+from srez_image import BOX_SIDE, printable
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
 
 AUGMENT_STREAM = 1  # of random numbers; srez_train has its own for the noise
 
-
-def iterate_batches(start_batch=0, **data):
-    """Yields what `make_dataset` does, and goes on where TensorFlow fails to decode a picture.
-
-    `data` is as for `make_dataset`. A JPEG that looks whole may still be broken inside: then this
-    batch is made again with care, and the next ones as usual.
-    """
-    batch = start_batch
-    batches = iter(make_dataset(**data, start_batch=batch))
-    while True:
-        try:
-            pictures = next(batches)
-        except tf.errors.InvalidArgumentError:
-            pictures = batch_maker(**data, careful=True)(tf.constant(batch, tf.int64))
-            batches = iter(make_dataset(**data, start_batch=batch + 1))
-        yield pictures
-        batch += 1
-
-
-def files_of_batch(files, batch_size, random_seed, batch):
-    """Numbers [B] of the pictures that batch number `batch` asks for."""
-    order = _epoch_order(tf.constant(batch, tf.int64), batch_size, len(files), random_seed)
-    return np.asarray(files)[order.numpy()]
+# Out of a graph when TensorFlow can't decode a picture, or none can be read.
+_BAD_BATCH = (tf.errors.InvalidArgumentError, tf.errors.UnknownError)
 
 
 def make_dataset(
-    source,
-    files,
-    batch_size,
-    sample_size,
-    random_seed,
-    start_batch=0,
-    cache=None,
-    bad_images=None,
+    source, files, batch_size, sample_size, random_seed, start_batch=0, cache=None, bad_images=None
 ):
     """An endless tf.data.Dataset of augmented batches, from number `start_batch` on.
 
     Elements are (low_res [B, S/4, S/4, 3], high_res [B, S, S, 3]), float32 in [0, 1], with B =
     batch_size and S = sample_size. Place p = batch * B + i of the endless order is picture
     p mod n of a permutation made for epoch p // n: batches straddle epochs, nothing is dropped.
-    With a srez_cache.Cache nothing is decoded any more. Bad pictures are entered in `bad_images`,
-    a srez_bad.BadImages; good ones take their places.
+    With a srez_cache.Cache nothing is decoded any more. A picture that can't be read is noted in
+    `bad_images`, a srez_bad.BadImages, and another one takes its place; one that TensorFlow fails
+    to decode ends the dataset with a tf.errors.InvalidArgumentError: see `iterate_batches`.
     """
-    make_batch = batch_maker(source, files, batch_size, sample_size, random_seed, cache, bad_images)
-    batches = tf.data.Dataset.range(start_batch, np.iinfo(np.int64).max)
-    return batches.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    maker = _BatchMaker(source, files, batch_size, sample_size, random_seed, cache, bad_images)
+    return maker.dataset(start_batch)
 
 
-def batch_maker(
-    source,
-    files,
-    batch_size,
-    sample_size,
-    random_seed,
-    cache=None,
-    bad_images=None,
-    careful=False,
+def iterate_batches(
+    source, files, batch_size, sample_size, random_seed, start_batch=0, cache=None, bad_images=None
 ):
-    """A function from a batch's number (int64 scalar) to that batch of `make_dataset`.
+    """Yields what `make_dataset` holds, without end, and gets over pictures that fail to decode.
 
-    A `careful` one decodes every picture by itself first, and so finds those broken inside.
+    Raises:
+        OSError: MAX_TRIES pictures in a row are bad.
     """
-    files = np.asarray(files, np.int64)
-    bad_images = bad_images or BadImages(len(files), limit=1.0)
-    encode = checked_crop if careful else encoded_crop
+    maker = _BatchMaker(source, files, batch_size, sample_size, random_seed, cache, bad_images)
+    yield from _unbroken(maker.dataset, maker.with_care, start_batch)
 
-    def read(picked, batch):
-        return _read_good(source, files, picked, (random_seed, int(batch)), bad_images, encode)
 
-    def cut(picked, offsets, batch):
-        key = (random_seed, int(batch))
-        return _cut_good(cache, source.names, files, picked, offsets, key, bad_images)
+def batch_maker(source, files, batch_size, sample_size, random_seed, cache=None, bad_images=None):
+    """A function from a batch's number to that batch of `iterate_batches`; not for graphs."""
+    maker = _BatchMaker(source, files, batch_size, sample_size, random_seed, cache, bad_images)
 
     def make_batch(batch):
-        picked = tf.gather(files, _epoch_order(batch, batch_size, len(files), random_seed))
-        draws = tf.random.stateless_uniform(
-            [6, batch_size], batch_seed(random_seed, AUGMENT_STREAM, batch)
-        )
-        offsets = tf.transpose(tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32))
-        if cache is None:
-            encoded = tf.numpy_function(read, [picked, batch], tf.string, stateful=False)
-            boxes = decode(tf.ensure_shape(encoded, [batch_size]), offsets)
-        else:
-            boxes = tf.numpy_function(cut, [picked, offsets, batch], tf.uint8, stateful=False)
-            boxes = tf.ensure_shape(boxes, [batch_size, BOX_SIDE, BOX_SIDE, 3])
-        if BOX_SIDE % sample_size:  # XLA knows no resizing by area
-            return _augmented_pair(_area_resize(boxes, sample_size), draws[2:])
-        return _fused_pair(boxes, draws[2:], sample_size)
+        try:
+            return maker.fast(tf.cast(batch, tf.int64))
+        except _BAD_BATCH:
+            return maker.with_care(batch)
 
     return make_batch
+
+
+def files_of_batch(files, batch_size, random_seed, batch):
+    """The numbers [B] of the pictures of batch number `batch` of `make_dataset`."""
+    order = _epoch_order(tf.constant(batch, tf.int64), batch_size, len(files), random_seed)
+    return np.asarray(files)[order.numpy()]
+
+
+class _BatchMaker:
+    """Makes batches by their numbers, in a graph or with care: a picture after the other."""
+
+    def __init__(self, source, files, batch_size, sample_size, random_seed, cache, bad_images):
+        self.source = source
+        self.files = np.asarray(files, np.int64)
+        self.batch_size = batch_size
+        self.sample_size = sample_size
+        self.random_seed = random_seed
+        self.cache = cache
+        self.bad_images = bad_images or BadImages(len(self.files), limit=1.0)
+        # One graph for all iterators, which are made anew behind a bad batch.
+        self.fast = tf.function(self._make, input_signature=[tf.TensorSpec([], tf.int64)])
+
+    def dataset(self, start):
+        """The batches from number `start` on, each made in the graph."""
+        batches = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+        return batches.map(self.fast, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+    def with_care(self, batch):
+        """The same batch, but for the pictures that can't be decoded: others take their places."""
+        batch = int(batch)
+        picked, offsets, draws = self._draw(tf.constant(batch, tf.int64))
+        take = self._decode_each if self.cache is None else self._cut
+        boxes = take(picked.numpy(), offsets.numpy(), batch)
+        return augmented_pair(tf.constant(boxes), draws, self.sample_size)
+
+    def _make(self, batch):
+        picked, offsets, draws = self._draw(batch)
+        count = self.batch_size
+        if self.cache is None:
+            encoded = tf.numpy_function(self._read, [picked, batch], tf.string, stateful=False)
+            boxes = decode(tf.ensure_shape(encoded, [count]), offsets)
+        else:
+            inputs = [picked, offsets, batch]
+            boxes = tf.numpy_function(self._cut, inputs, tf.uint8, stateful=False)
+            boxes = tf.ensure_shape(boxes, [count, BOX_SIDE, BOX_SIDE, 3])
+        return augmented_pair(boxes, draws, self.sample_size)
+
+    def _draw(self, batch):
+        """A batch's pictures [B], their boxes' offsets [B, 2] and the jitter's draws [4, B]."""
+        count = self.batch_size
+        order = _epoch_order(batch, count, len(self.files), self.random_seed)
+        seed = batch_seed(self.random_seed, AUGMENT_STREAM, batch)
+        draws = tf.random.stateless_uniform([6, count], seed)
+        offsets = tf.transpose(tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32))
+        return tf.gather(self.files, order), offsets, draws[2:]
+
+    def _read(self, picked, batch):
+        """The encoded crops of the picked pictures."""
+        encode = functools.partial(encoded_crop, self.source)
+        crops = [
+            self._first_good(number, (batch, place), encode) for place, number in enumerate(picked)
+        ]
+        return np.array(crops, dtype=object)
+
+    def _decode_each(self, picked, offsets, batch):
+        """The boxes, uint8 [B, 128, 128, 3], of the picked pictures."""
+        boxes = []
+        for place, (number, offset) in enumerate(zip(picked, offsets, strict=True)):
+            get = functools.partial(box_alone, self.source, offset=offset)
+            boxes.append(self._first_good(number, (batch, place), get))
+        return np.stack(boxes)
+
+    def _cut(self, picked, offsets, batch):
+        """The boxes, uint8 [B, 128, 128, 3], of the same pictures from the cache."""
+        boxes = np.empty((len(picked), BOX_SIDE, BOX_SIDE, 3), np.uint8)
+        for place, (number, (row, column)) in enumerate(zip(picked, offsets, strict=True)):
+            candidates = self._candidates(number, (batch, place))
+            good = next(candidate for candidate in candidates if not self.cache.bad[candidate])
+            boxes[place] = self.cache.crops[good, row : row + BOX_SIDE, column : column + BOX_SIDE]
+        return boxes
+
+    def _first_good(self, number, key, get):
+        """What `get` makes of the picture, or if it is bad of the first good one drawn from key."""
+        for candidate in self._candidates(number, key):
+            found = _unless_bad(get, self.source, candidate, self.bad_images)
+            if found is not None:
+                return found
+
+    def _candidates(self, number, key):
+        """The picture's number, then others drawn from key; an OSError after MAX_TRIES."""
+        yield number
+        draws = np.random.default_rng((self.random_seed, *map(int, key)))
+        for _ in range(MAX_TRIES):
+            yield self.files[draws.integers(len(self.files))]
+        raise OSError(f"{MAX_TRIES} pictures in a row can't be read: is this a folder of pictures?")
+
+
+def decode_all(source, bad_images=None, chunk=64):
+    """Yields (numbers [n], crops uint8 [n, 144, 144, 3], bad [n]) of all pictures of a source.
+
+    A bad picture is noted in `bad_images`, a srez_bad.BadImages, and its crop is black.
+    """
+    bad_images = bad_images or BadImages(len(source.names), limit=1.0)
+
+    def read(numbers):
+        crops = [_unless_bad(encode, source, number, bad_images) for number in numbers]
+        bad = np.array([crop is None for crop in crops])
+        return np.array([crop or black for crop in crops], dtype=object), bad
+
+    def decode_chunk(numbers):
+        encoded, bad = tf.numpy_function(read, [numbers], (tf.string, tf.bool), stateful=False)
+        encoded = tf.ensure_shape(encoded, [None])
+        offsets = tf.zeros([tf.size(numbers), 2], tf.int32)
+        return numbers, decode(encoded, offsets, MARGIN_SIDE), bad
+
+    def chunks(start):
+        numbers = tf.data.Dataset.range(start * chunk, len(source.names)).batch(chunk)
+        return numbers.map(decode_chunk, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
+
+    def with_care(index):
+        numbers = np.arange(index * chunk, min((index + 1) * chunk, len(source.names)))
+        crops = [_unless_bad(decode_whole, source, number, bad_images) for number in numbers]
+        bad = np.array([crop is None for crop in crops])
+        blank = np.zeros(CROP_SHAPE, np.uint8)
+        return numbers, np.stack([blank if crop is None else crop for crop in crops]), bad
+
+    encode = functools.partial(encoded_crop, source)
+    decode_whole = functools.partial(box_alone, source, offset=(0, 0), side=MARGIN_SIDE)
+    black = bytes(1 + int(np.prod(CROP_SHAPE)))
+    yield from _unbroken(chunks, with_care, 0)
 
 
 def batch_seed(random_seed, stream, batch):
@@ -121,78 +202,47 @@ def batch_seed(random_seed, stream, batch):
 def load_pictures(source, files, sample_size, bad_images=None):
     """Loads pictures plain (the centre box): (low_res, high_res) float32 arrays as in a batch.
 
-    A picture that can't be read is entered in `bad_images`, a srez_bad.BadImages, and left out.
-    Raises OSError if all are.
+    A bad picture is noted in `bad_images`, a srez_bad.BadImages, and left out. Raises OSError if
+    all are.
     """
     bad_images = bad_images or BadImages(len(files), limit=1.0)
-    encoded = []
-    for number in files:
-        try:
-            encoded.append(checked_crop(source, number))
-        except OSError as error:
-            bad_images.note(source.names[number], error)
-    if not encoded:
+    get = functools.partial(box_alone, source, offset=(WIGGLE, WIGGLE))
+    found = [_unless_bad(get, source, number, bad_images) for number in files]
+    boxes = [box for box in found if box is not None]
+    if not boxes:
         raise OSError(f"none of the {len(files)} pictures wanted of {source.label} can be read")
-    boxes = decode(tf.constant(encoded), tf.fill([len(encoded), 2], WIGGLE))
-    return tuple(images.numpy() for images in _pair(_area_resize(boxes, sample_size)))
+    pair = plain_pair(tf.constant(np.stack(boxes)), sample_size)
+    return tuple(images.numpy() for images in pair)
 
 
-def augment(images, draws):
-    """Random flip and colour: [B, H, W, 3] in [0, 1] to the same, by draws [4, B] in [0, 1).
+def _unless_bad(get, source, number, bad_images):
+    """`get(number)`, or None if that raises an OSError, noted in `bad_images`."""
+    bad_images.saw(number)
+    try:
+        return get(number)
+    except OSError as error:
+        name = source.names[number]
+        reason = error.strerror or str(error).removeprefix(f"{printable(name)}: ")
+        bad_images.note(name, reason)
+        return None
 
-    Saturation x 0.95-1.05, brightness +- 0.05, contrast x 0.95-1.05 about each channel's mean. It
-    stands behind the downscaling, where there are a quarter of the pixels: but for the clipping
-    and the saturation of single pixels, all of it is linear.
+
+def _unbroken(iterable_from, with_care, start):
+    """Yields items number `start` and up of `iterable_from(start)`, a failed one from `with_care`.
+
+    Behind a failed item it goes on with a new iterable.
     """
-    saturation, brightness, contrast = tf.unstack(draws[1:, :, None, None] * 0.1 - 0.05)
-    flipped = draws[0, :, None, None] < 0.5
-    # Channel by channel, for reductions over three neighbours are slow.
-    planes = [
-        tf.where(flipped, tf.reverse(plane, axis=[2]), plane)
-        for plane in tf.unstack(images, axis=-1)
-    ]
-    # Saturation in HSV, without leaving RGB: the largest channel stays, the others move away
-    # from it, at most until the smallest is 0.
-    largest = functools.reduce(tf.maximum, planes)
-    spread = largest - functools.reduce(tf.minimum, planes)
-    factor = tf.minimum(1.0 + saturation, tf.math.divide_no_nan(largest, spread))
-    for channel, plane in enumerate(planes):
-        plane = largest * (1.0 - factor) + plane * factor
-        # Brightness + b, then contrast * c about the mean m + b: c * x + b + m - c * m.
-        mean = tf.reduce_mean(plane, axis=(1, 2), keepdims=True)
-        plane = plane * (1.0 + contrast) + (brightness - contrast * mean)
-        planes[channel] = tf.clip_by_value(plane, 0.0, 1.0)
-    return tf.stack(planes, axis=-1)
-
-
-def _augmented_pair(high_res, draws):
-    return _pair(augment(high_res, draws))
-
-
-# Compiled, the pixels pass through memory once and not a dozen times: a third less work. On macOS,
-# TensorFlow may have no compiler: https://github.com/tensorflow/tensorflow/issues/58988.
-@functools.partial(tf.function, jit_compile=sys.platform == "linux")
-def _fused_pair(boxes, draws, sample_size):
-    return _augmented_pair(_area_resize(boxes, sample_size), draws)
-
-
-def _pair(high_res):
-    return _shrink(high_res, high_res.shape[1] // SCALE), high_res
-
-
-def _area_resize(boxes, size):
-    """uint8 [B, 128, 128, 3] to float32 [B, size, size, 3] in [0, 1]."""
-    return _shrink(tf.cast(boxes, tf.float32), size) / 255.0
-
-
-def _shrink(images, size):
-    factor, rest = divmod(images.shape[1], size)
-    if rest:
-        resized = tf.image.resize(images, (size, size), method="area")
-        return tf.minimum(resized, tf.reduce_max(images))  # rounding may lead just over it
-    # The same, faster: sums of every factor-th row, then column.
-    rows = sum(images[:, start::factor] for start in range(factor))
-    return sum(rows[:, :, start::factor] for start in range(factor)) / factor**2
+    number = start
+    while True:
+        try:
+            for item in iterable_from(number):
+                yield item
+                number += 1
+            return
+        except _BAD_BATCH:
+            pass  # and the item is made outside: an error there is another error
+        yield with_care(number)
+        number += 1
 
 
 def _epoch_order(batch, batch_size, count, random_seed):
@@ -205,40 +255,3 @@ def _epoch_order(batch, batch_size, count, random_seed):
 
     # A batch is no larger than an epoch, so it lies in two epochs at most.
     return tf.where(places // count == first, order(first), order(first + 1))
-
-
-def _read_good(source, files, picked, key, bad_images, encode):
-    """The encoded crops of the picked files; a bad one's place is taken by one drawn from key."""
-    encoded = []
-    for place, number in enumerate(picked):
-        for candidate in _candidates(number, files, (*key, place)):
-            bad_images.saw(int(candidate))
-            try:
-                encoded.append(encode(source, candidate))
-                break
-            except OSError as error:
-                bad_images.note(source.names[candidate], error)
-    return np.array(encoded, dtype=object)
-
-
-def _cut_good(cache, names, files, picked, offsets, key, bad_images):
-    """Boxes, uint8 [B, 128, 128, 3], of the same files as `_read_good`, from a cache."""
-    boxes = np.empty((len(picked), BOX_SIDE, BOX_SIDE, 3), np.uint8)
-    for place, (number, (row, column)) in enumerate(zip(picked, offsets, strict=True)):
-        for candidate in _candidates(number, files, (*key, place)):
-            bad_images.saw(int(candidate))
-            if not cache.bad[candidate]:
-                crop = cache.crops[candidate]
-                boxes[place] = crop[row : row + BOX_SIDE, column : column + BOX_SIDE]
-                break
-            bad_images.note(names[candidate], f"{names[candidate]}: was bad when it was cached")
-    return boxes
-
-
-def _candidates(number, files, key):
-    """The file's number, then others drawn from key; an OSError after MAX_TRIES."""
-    yield number
-    draws = np.random.default_rng(key)
-    for _ in range(MAX_TRIES):
-        yield files[draws.integers(len(files))]
-    raise OSError(f"{MAX_TRIES} pictures in a row can't be read: is this a folder of pictures?")

@@ -48,7 +48,7 @@ class Run:
             "cache": cache,
             "bad_images": bad_images,
         }
-        self.make_batch = srez_input.batch_maker(**self.data, careful=True)
+        self.make_batch = srez_input.batch_maker(**self.data)
         self.test_faces = srez_input.load_pictures(
             source, split.test[:SHEET_ROWS], config.sample_size, bad_images
         )

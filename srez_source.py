@@ -4,17 +4,14 @@ import dataclasses
 import functools
 import hashlib
 import os
-import stat
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 import srez_faces
-from srez_image import MAX_BYTES, PICTURE_SUFFIXES, read_file
+from srez_image import PICTURE_SUFFIXES, read_file
+from srez_zip import ZipReader
 
 PARTITION = "list_eval_partition.txt"  # CelebA's own split: lines of "name.jpg 0|1|2"
 MAX_VALIDATION = 256  # faces; more would only make watching slower
@@ -25,7 +22,7 @@ class Source:
     """Numbered pictures: `read(number)` gives the bytes of the file called names[number].
 
     `label` says in words where they are from; `partition` is the text of CelebA's list of the
-    split, or None; `identify(number)` is one of `identities`.
+    split, or None; `identify()` computes the `identities`.
     """
 
     label: str
@@ -35,18 +32,18 @@ class Source:
     identify: Callable
 
     @functools.cached_property
-    def identities(self):
-        """A number for each picture that changes when its content does: int64 [N].
-
-        The size of a file, size and CRC-32 of an entry in a zip.
-        """
-        return np.array([self.identify(number) for number in range(len(self.names))], np.int64)
-
-    @functools.cached_property
     def fingerprint(self):
         """Hex digits of the files' names and the list of the split; where they lie is no matter."""
         text = "\n".join([*self.names, "", self.partition or ""])
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    @functools.cached_property
+    def identities(self):
+        """An int64 per name that tells a changed file cheaply, on any machine; no times in it.
+
+        The size in bytes in a folder (-1: gone), checksum and size in a zip.
+        """
+        return self.identify()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +70,8 @@ def open_source(dataset):
         raise FileNotFoundError(
             f"--dataset={dataset} does not exist: give a folder of pictures or img_align_celeba.zip"
         )
+    if not path.is_dir() and not path.is_file():  # a pipe would never end
+        raise OSError(f"--dataset={dataset} is neither a folder nor a zip: give one of these")
     source = _open_folder(path) if path.is_dir() else _open_zip(path)
     if not source.names:
         raise FileNotFoundError(
@@ -118,79 +117,41 @@ def _open_folder(folder):
     names = tuple(sorted(filter(_is_picture, names)))
     lists = [place / PARTITION for place in (folder, folder.absolute().parent)]
     partition = next((_text(path) for path in lists if path.is_file()), None)
-    return Source(
-        str(folder),
-        names,
-        lambda number: read_file(folder / names[number]),
-        partition,
-        lambda number: os.stat(folder / names[number]).st_size,
-    )
+
+    def read(number):
+        return read_file(os.path.join(folder, names[number]), names[number])
+
+    def identify():
+        sizes = (_size(os.path.join(folder, name)) for name in names)
+        return np.fromiter(sizes, np.int64, len(names))
+
+    return Source(str(folder), names, read, partition, identify)
 
 
 def _open_zip(path):
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # Of entries with the same name the last one counts, as when unpacking. Links and names
-            # like ../a.jpg are left out; /a.jpg does no harm, since nothing is ever unpacked.
-            found = [entry for entry in archive.infolist() if not _is_link(entry)]
-            entries = {entry.filename: entry for entry in found}
-            lists = [name for name in entries if PurePosixPath(name).name == PARTITION]
-            partition = archive.read(lists[0]).decode(errors="replace") if lists else None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        with open(path, "rb") as file:
-            is_page = b"<html" in file.read(1024).lower()
-        found = (
-            "is an HTML page, not a zip: download it again"
-            if is_page
-            else f"is no whole zip archive ({error}): is the download complete?"
-        )
-        raise OSError(f"--dataset={path} {found}") from error
+    archive = ZipReader(path)
+    lists = [name for name in archive.entries if PurePosixPath(name).name == PARTITION]
     beside = path.absolute().parent / PARTITION
-    if partition is None and beside.is_file():
+    partition = None
+    if lists:
+        partition = archive.read(lists[0]).decode(errors="replace")
+    elif beside.is_file():
         partition = _text(beside)
-    names = tuple(sorted(filter(_is_picture, entries)))
-    if len(entries) < len(found):
-        print(f"{path}: {len(found) - len(entries)} names stand there twice; the last ones count.")
-    # Positioned reads need no lock, so pictures are read in parallel.
-    descriptor = os.open(path, os.O_RDONLY)
-
-    def read(number):
-        return _read_entry(descriptor, entries[names[number]])
-
-    def identify(number):
-        entry = entries[names[number]]
-        return entry.CRC << 31 | entry.file_size & 0x7FFFFFFF
-
-    return Source(str(path), names, read, partition, identify)
+    names = tuple(sorted(filter(_is_picture, archive.entries)))
+    return Source(
+        str(path),
+        names,
+        lambda number: archive.read(names[number]),
+        partition,
+        lambda: archive.identities(names),
+    )
 
 
-def _read_entry(descriptor, entry):
-    """The bytes of one zip entry, stored or deflated. Raises OSError naming it."""
-    name = entry.filename
-    if entry.flag_bits & 1:
-        raise OSError(f"{name}: is encrypted in the zip")
-    if max(entry.file_size, entry.compress_size) > MAX_BYTES:
-        raise OSError(f"{name}: {entry.file_size} bytes, {MAX_BYTES} at most for a picture")
-    header = os.pread(descriptor, 30, entry.header_offset)
-    if len(header) < 30 or not header.startswith(b"PK\3\4"):
-        raise OSError(f"{name}: the zip's entry is damaged (no header)")
-    start = entry.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26))
-    data = os.pread(descriptor, entry.compress_size, start)
-    if entry.compress_type == zipfile.ZIP_DEFLATED:
-        try:
-            # A byte more than it should be, so that an entry that lies is seen, and no more.
-            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, entry.file_size + 1)
-        except zlib.error as error:
-            raise OSError(f"{name}: the zip's entry is damaged ({error})") from error
-    elif entry.compress_type != zipfile.ZIP_STORED:
-        raise OSError(f"{name}: neither stored nor deflated in the zip")
-    if len(data) != entry.file_size or zlib.crc32(data) != entry.CRC:
-        raise OSError(f"{name}: the zip's entry is damaged (its size or checksum is wrong)")
-    return data
-
-
-def _is_link(entry):
-    return stat.S_ISLNK(entry.external_attr >> 16)
+def _size(path):
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
 
 
 def _text(path):

@@ -4,6 +4,7 @@ import csv
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import srez_loop
 import srez_train
-from srez_checkpoint import locked, newest_checkpoint
+from srez_checkpoint import locked, newest_checkpoint, read_run
 from tests.conftest import ROOT, make_config, train_arguments
 
 KILLS = 10
@@ -214,6 +215,33 @@ def test_numbers_that_diverge_stop_a_run_and_name_the_pictures(here, faces):
     with pytest.raises(OSError, match=r"not finite since batch \d+, with the pictures '\d\d.jpg'"):
         srez_train.train(config)
     assert newest_checkpoint(here / "checkpoint").name == "batch000001"  # the last good one
+
+
+@pytest.fixture
+def spoilt(here, faces):
+    """A function that makes a folder of faces of which some are no pictures."""
+
+    def make(count):
+        folder = shutil.copytree(faces, here / "spoilt")
+        for number in range(count):
+            (folder / f"{number:02d}.jpg").write_text("no picture")
+        return folder
+
+    return make
+
+
+def test_bad_pictures_are_named_in_a_file_and_in_the_checkpoint(here, spoilt):
+    config = _config(spoilt(1), train_batches=12, max_bad_images=50)
+    srez_train.train(config)
+    name, reason = (here / "train" / "bad_images.txt").read_text().rstrip("\n").split("\t")
+    assert name == "00.jpg"
+    assert "not a picture" in reason
+    assert read_run(newest_checkpoint(here / "checkpoint"))["bad_images"] == [[name, reason]]
+
+
+def test_too_many_bad_pictures_stop_a_run(spoilt):
+    with pytest.raises(OSError, match="pictures read are bad, more than --max_bad_images=5 perc"):
+        srez_train.train(_config(spoilt(12), train_batches=40))
 
 
 def test_checkpoints_come_by_the_clock_too(here, faces, monkeypatch):

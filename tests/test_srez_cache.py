@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 
@@ -103,3 +104,31 @@ def test_bad_pictures_are_replaced_as_without_a_cache(faces, tmp_path, capsys):
     for plain, cached in zip(_batches(source, None), _batches(source, cache), strict=True):
         assert np.abs(plain - cached).mean() < 0.5 / 255
     assert "05.jpg" in capsys.readouterr().err
+
+
+def test_a_picture_mended_under_its_name_is_read_anew(faces, tmp_path):
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    (folder / "03.jpg").write_text("broken")
+    assert open_cache(open_source(folder), tmp_path / "cache").bad[3]
+    shutil.copy(faces / "03.jpg", folder / "03.jpg")
+    assert not open_cache(open_source(folder), tmp_path / "cache").bad.any()
+
+
+def test_a_file_of_an_older_kind_is_made_anew(source, tmp_path):
+    old = json.dumps({"srez": "cache 1", "fingerprint": source.fingerprint}).encode()
+    size = FACES * 144 * 144 * 3 + FACES
+    (tmp_path / "cache").write_bytes(old.ljust(4096) + bytes(size))
+    assert open_cache(source, tmp_path / "cache").crops.any()
+
+
+@pytest.mark.parametrize("cut", [1, 10, 40])
+def test_a_file_without_its_last_bytes_is_made_anew(faces, tmp_path, cut, capsys):
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    (folder / "03.jpg").write_text("broken")
+    source, path = open_source(folder), tmp_path / "cache"
+    open_cache(source, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    open_cache(source, path)
+    assert path.read_bytes() == whole
+    assert "made by an earlier run" not in capsys.readouterr().out

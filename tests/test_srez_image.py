@@ -1,9 +1,10 @@
+import concurrent.futures
 import io
 import os
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 import srez_image
 
@@ -101,6 +102,71 @@ def test_read_image_names_a_picture_that_is_cut_off(picture):
         srez_image.read_image(data[: len(data) // 2], "cut.jpg")
 
 
+def test_read_image_names_a_png_that_is_cut_off(picture):
+    data = _as_is(Image.fromarray(picture))
+    for end in (-1, -12, -40):
+        with pytest.raises(OSError, match=r"cut\.png.*cut off"):
+            srez_image.read_image(data[:end], "cut.png")
+
+
+@pytest.mark.parametrize("encode", [_jpeg, _as_is, _progressive])
+def test_what_follows_the_end_of_a_picture_is_no_matter(picture, encode):
+    data = encode(Image.fromarray(picture))
+    plain = srez_image.read_image(data, "plain")
+    for rest in (bytes(500), b"SEFT", data, data[:100]):
+        assert (srez_image.read_image(data + rest, "longer") == plain).all()
+
+
+def test_an_error_is_one_line_whatever_the_name():
+    with pytest.raises(OSError) as caught:
+        srez_image.read_image(b"", "a\nb\udcff\x1b.jpg")
+    assert str(caught.value) == r"a\nb\udcff\x1b.jpg: cannot be read as a picture (empty)"
+
+
+def test_all_orientations_of_exif_are_turned_as_pillow_does(picture):
+    for orientation in range(10):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        for options in ({"format": "JPEG", "quality": 98}, {"format": "PNG"}, {"format": "TIFF"}):
+            data = _encoded(Image.fromarray(picture), exif=exif, **options)
+            expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+            assert (srez_image.read_image(data, "turned") == np.asarray(expected)).all()
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    with open(tmp_path / "large.jpg", "wb") as file:
+        file.truncate(srez_image.MAX_BYTES + 1)
+    with pytest.raises(OSError, match=r"large\.jpg: larger than 256 MiB"):
+        srez_image.read_image(tmp_path / "large.jpg")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(OSError, match=r"pipe\.jpg: not a regular file"):
+        srez_image.read_image(tmp_path / "pipe.jpg")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header(monkeypatch, picture):
+    data = _as_is(Image.fromarray(picture))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)  # of 1200
+    srez_image.read_image(data, "picture")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 599)
+    monkeypatch.setattr(Image.core, "new", None)  # nothing is to be made
+    with pytest.raises(OSError, match="more than 120,000,000 pixels"):
+        srez_image.read_image(data, "picture")
+
+
+def test_many_threads_write_with_the_usual_permissions(tmp_path):
+    def write(number):
+        srez_image.write_image(tmp_path / f"{number}.png", np.zeros((4, 4, 3)))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(100)))
+    (tmp_path / "plain").touch()
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
+
+
 def test_write_image_clips_rounds_and_casts(tmp_path):
     image = np.zeros((1, 4, 3)) + np.array([-0.5, 0.5, 1.0, 7.0])[None, :, None]
     srez_image.write_image(tmp_path / "out.png", image)
@@ -110,6 +176,12 @@ def test_write_image_clips_rounds_and_casts(tmp_path):
 def test_a_picture_written_and_read_is_the_same(tmp_path, picture):
     srez_image.write_image(tmp_path / "out.png", picture / 255.0)
     assert (srez_image.read_image(tmp_path / "out.png") == picture).all()
+
+
+def test_what_a_killed_write_leaves_is_hidden(tmp_path):
+    with srez_image.atomic_path(tmp_path / "out.png"):
+        [name] = os.listdir(tmp_path)  # all that there is until the end
+        assert name.startswith(".")
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -6,6 +8,7 @@ import srez_infer
 from srez_image import celeba_box, read_image
 from srez_input import load_pictures
 from srez_source import open_source
+from tests.odd_files import jpeg, png
 
 
 @pytest.fixture
@@ -144,6 +147,66 @@ def test_an_input_is_never_overwritten(run, faces, tmp_path):
     for infer_input, infer_output in ((folder, folder), (folder / "a.png", folder / "a.png")):
         with pytest.raises(OSError, match="would overwrite the input"):
             run(infer_input, infer_output)
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+@pytest.mark.parametrize("linked", ["result.png", "result_compare.png"])
+def test_an_input_is_not_overwritten_by_another_name(tmp_path, monkeypatch, link, linked):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (16, 16)).save("in.png")
+    before = (tmp_path / "in.png").read_bytes()
+    getattr(tmp_path / linked, link)(tmp_path / "in.png")
+    with pytest.raises(OSError, match="would overwrite the input"):
+        srez_infer.infer("in.png", None, "nowhere", "ema", 16)
+    assert (tmp_path / "in.png").read_bytes() == before
+
+
+def test_a_result_is_not_written_over_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (16, 16)).save("in.png")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(IsADirectoryError, match="--infer_output=out is a folder"):
+        srez_infer.infer("in.png", "out", "nowhere", "ema", 16)
+
+
+def test_odd_pictures_are_enlarged_and_hostile_ones_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        srez_infer, "upscale", lambda _, low_res: low_res.repeat(4, axis=1).repeat(4, axis=2)
+    )
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.new("RGB", (1, 1), "teal").save(folder / "dot.png")
+    Image.new("RGB", (3000, 1), "teal").save(folder / "line.jpg")
+    Image.new("CMYK", (50, 70), "teal").save(folder / "a\nb.jpg", format="JPEG")
+    Image.new("LA", (50, 70)).save(folder / "\udcff.jpg", format="PNG")
+    (folder / "bomb.png").write_bytes(png(50000, 50000, 8, 2, b""))
+    (folder / "cut.jpg").write_bytes(jpeg()[:3000])
+    (folder / "gone.jpg").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe.jpg")
+    jobs = srez_infer._folder_jobs(folder, tmp_path / "out")
+    failures = srez_infer._infer_all(jobs, None, 16, 2)
+    assert len(failures) == 4
+    assert not any("\n" in str(failure) for failure in failures)
+    names = ["\udcff.png", "a\nb.png", "compare", "dot.png", "line.png"]
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(names)
+    assert sorted(os.listdir(tmp_path / "out" / "compare")) == sorted(set(names) - {"compare"})
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("full")
+
+    (tmp_path / "in.jpg").write_bytes(jpeg())
+    monkeypatch.setattr(
+        srez_infer, "upscale", lambda _, low_res: low_res.repeat(4, axis=1).repeat(4, axis=2)
+    )
+    monkeypatch.setattr(Image.Image, "save", fail)
+    target = tmp_path / "out" / "a.png"
+    job = srez_infer._Job(tmp_path / "in.jpg", target, target.with_name("a_compare.png"))
+    [failure] = srez_infer._infer_all([job], None, 16, 1)
+    assert str(failure) == "full"
+    assert os.listdir(tmp_path / "out") == []
 
 
 def test_a_missing_picture_or_folder_or_checkpoint_is_named(run, faces, tmp_path):

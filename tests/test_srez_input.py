@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-import srez_decode
 import srez_input
+from srez_bad import BadImages
 from srez_image import celeba_box, read_image
-from srez_input import augment, load_pictures, make_dataset
+from srez_input import files_of_batch, iterate_batches, load_pictures, make_dataset
 from srez_source import open_source
 from tests.conftest import FACES
 
@@ -55,6 +55,40 @@ def test_a_dataset_started_late_gives_what_a_run_would_get_next(source):
         np.testing.assert_array_equal(expected[1], batch[1])
 
 
+def test_iterate_batches_yields_what_a_dataset_holds(source):
+    expected = _batches(source, 3, start_batch=4)
+    batches = iterate_batches(source, range(FACES), 4, 64, 0, start_batch=4)
+    for pair, found in zip(expected, batches, strict=False):
+        for one, other in zip(pair, found, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_files_of_batch_are_those_that_are_read(monkeypatch, source):
+    seen = []
+    original = srez_input.encoded_crop
+    monkeypatch.setattr(
+        srez_input,
+        "encoded_crop",
+        lambda source, number: seen.append(int(number)) or original(source, number),
+    )
+    files = np.array([3, 5, 8, 13, 21])
+    make_batch = srez_input.batch_maker(source, files, 4, 64, random_seed=0)
+    for batch in (0, 7):
+        seen.clear()
+        make_batch(batch)
+        assert files_of_batch(files, 4, 0, batch).tolist() == seen
+
+
+def test_all_pictures_read_are_counted(source):
+    ledger = BadImages(FACES, limit=0.0)
+    batches = iterate_batches(source, range(FACES), 4, 64, 0, bad_images=ledger)
+    for _ in range(FACES // 4):
+        next(batches)
+    ledger.note("invented.jpg", "to be judged")
+    with pytest.raises(OSError, match=f"1 of the {FACES} pictures read"):
+        ledger.check()
+
+
 def test_another_seed_gives_other_batches(source):
     [(_, first)], [(_, second)] = _batches(source, 1), _batches(source, 1, random_seed=1)
     assert np.abs(first - second).mean() > 0.01
@@ -96,14 +130,6 @@ def test_load_pictures_gives_the_plain_box(source):
     expected = box.reshape(64, 2, 64, 2, 3).mean((1, 3))
     assert np.abs(high_res[0] - expected).max() < 2 / 255
     assert low_res.shape == (1, 16, 16, 3)
-
-
-def test_tensorflow_and_pillow_decode_a_picture_alike(source):
-    fast = srez_decode.decode(tf.constant([source.read(0)]), tf.constant([[3, 11]])).numpy()[0]
-    slow = srez_decode._margin_crop(source.read(0), "0")[3:131, 11:139]
-    difference = np.abs(fast.astype(int) - slow)
-    assert difference.mean() < 0.5
-    assert difference[1:-1, 1:-1].max() <= 3  # at the crop's edge chroma is interpolated otherwise
 
 
 @pytest.mark.parametrize("size", [(300, 200), (60, 90), (144, 144), (1500, 1000)])
@@ -148,78 +174,11 @@ def test_a_folder_of_bad_pictures_alone_ends_with_an_error(tmp_path):
         _batches(open_source(tmp_path), 1, files=range(8))
 
 
-def _many_draws(count):
-    return tf.random.stateless_uniform((4, count), seed=(1, 2))
-
-
-def test_the_box_wiggles_over_its_whole_range(monkeypatch, source):
-    seen = []
-    monkeypatch.setattr(
-        srez_input,
-        "decode",
-        lambda encoded, offsets: (
-            seen.append(offsets.numpy()) or tf.zeros((len(offsets), 128, 128, 3), tf.uint8)
-        ),
-    )
-    make_batch = srez_input.batch_maker(source, np.arange(FACES), 16, 64, random_seed=0)
-    for batch in range(60):
-        make_batch(tf.constant(batch, tf.int64))
-    offsets = np.concatenate(seen)
+def test_the_box_wiggles_over_its_whole_range(source):
+    maker = srez_input._BatchMaker(source, np.arange(FACES), 16, 64, 0, None, None)
+    drawn = [maker._draw(tf.constant(batch, tf.int64))[1] for batch in range(60)]
+    offsets = np.concatenate(drawn)
     for axis in (0, 1):
         assert set(offsets[:, axis]) == set(range(17))
         assert offsets[:, axis].mean() == pytest.approx(8, abs=0.6)
     assert abs(np.corrcoef(offsets.T)[0, 1]) < 0.12
-
-
-def test_a_raw_crop_and_a_jpeg_are_cut_at_the_same_place(source):
-    jpeg = source.read(0)
-    raw = b"\0" + srez_decode._margin_crop(jpeg, "0").tobytes()
-    offsets = tf.constant([[2, 13], [2, 13]])
-    first, second = srez_decode.decode(tf.constant([jpeg, raw]), offsets).numpy().astype(int)
-    assert np.abs(first - second).mean() < 0.5
-
-
-def test_half_of_the_pictures_are_flipped():
-    ramp = np.broadcast_to(np.linspace(0.2, 0.8, 64)[:, None], (1000, 64, 64, 3))
-    images = augment(tf.constant(ramp, tf.float32), _many_draws(1000)).numpy()
-    flipped = images[:, 30, 50, 1] < images[:, 30, 10, 1]
-    assert flipped.mean() == pytest.approx(0.5, abs=0.05)
-
-
-def test_the_jitter_has_the_original_range():
-    grey = tf.fill((1000, 16, 16, 3), 0.5)
-    shifts = augment(grey, _many_draws(1000)).numpy().mean((1, 2, 3)) - 0.5
-    assert -0.05 <= shifts.min() < -0.045
-    assert 0.045 < shifts.max() <= 0.05
-    assert abs(shifts.mean()) < 0.005
-
-
-def _op_by_op(box, draws):
-    """The original's operations in its order, by the same draws, on a box [128, 128, 3]."""
-    saturation, brightness, contrast = draws[1:] * 0.1 - 0.05
-    box = tf.image.flip_left_right(box) if draws[0] < 0.5 else box
-    box = tf.image.adjust_saturation(box, 1.0 + saturation)
-    box = tf.image.adjust_brightness(box, brightness)
-    return tf.clip_by_value(tf.image.adjust_contrast(box, 1.0 + contrast), 0.0, 1.0)
-
-
-def test_the_jitter_agrees_with_tensorflows_own_operations(source):
-    _, images = load_pictures(source, range(8), 128)
-    draws = _many_draws(8)
-    expected = [_op_by_op(image, draws[:, at]) for at, image in enumerate(images)]
-    np.testing.assert_allclose(augment(images, draws), expected, atol=1e-5)
-
-
-def test_the_jitter_behind_the_downscaling_keeps_the_distribution(source):
-    _, boxes = load_pictures(source, [1], 128)
-    count = 300
-    draws = _many_draws(count)
-    before = tf.stack([_op_by_op(boxes[0], draws[:, at]) for at in range(count)])
-    before = tf.nn.avg_pool2d(before, 2, 2, "VALID").numpy()
-    small = tf.nn.avg_pool2d(boxes, 2, 2, "VALID")
-    after = augment(tf.repeat(small, count, axis=0), draws).numpy()
-    # Over the draws, at each pixel and channel; a step of 8 bits is 0.004.
-    np.testing.assert_allclose(after.mean(0), before.mean(0), atol=0.004)
-    np.testing.assert_allclose(after.std(0), before.std(0), atol=0.004)
-    np.testing.assert_allclose(after.min(0), before.min(0), atol=0.03)
-    np.testing.assert_allclose(after.max(0), before.max(0), atol=0.03)

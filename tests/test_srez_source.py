@@ -102,6 +102,44 @@ def test_the_fingerprint_stays_when_the_folder_moves(folder):
     assert open_source(moved).fingerprint != before
 
 
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_identities_tell_which_picture_has_changed(folder, tmp_path, kind):
+    def identities():
+        path = folder if kind == "folder" else _zip(folder, tmp_path / "faces.zip")
+        return open_source(path).identities
+
+    before = identities()
+    assert before.dtype == np.int64
+    assert before.shape == (FACES,)
+    os.utime(folder / "02.jpg", (10**9, 10**9))
+    assert (identities() == before).all()
+    (folder / "03.jpg").write_bytes((folder / "03.jpg").read_bytes() + b"more")
+    assert np.flatnonzero(identities() != before).tolist() == [3]
+
+
+def test_identities_cost_nothing_until_they_are_asked_for(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(srez_source, "_size", lambda path: asked.append(path) or 1)
+    source = open_source(folder)
+    source.read(0)
+    assert not asked
+    assert source.identities.tolist() == source.identities.tolist() == [1] * FACES
+    assert len(asked) == FACES
+
+
+def test_a_picture_that_is_gone_has_an_identity(folder):
+    source = open_source(folder)
+    (folder / "03.jpg").unlink()
+    assert source.identities[3] == -1
+
+
+def test_a_damaged_list_in_a_zip_is_named(faces, tmp_path):
+    path = _zip(faces, tmp_path / "faces.zip", extra=[(PARTITION, "00.jpg 2\n")])
+    path.write_bytes(path.read_bytes().replace(b"00.jpg 2", b"00.jpg 1"))
+    with pytest.raises(OSError, match=f"{PARTITION}: the zip's entry is damaged"):
+        open_source(path)
+
+
 def test_a_shuffled_split_uses_each_picture_once(faces):
     split = _split(open_source(faces))
     assert len(split.test) == 3

@@ -1,8 +1,4 @@
-"""Decodes what training sees of a picture: a box of 128x128 pixels, and where it may wiggle.
-
-A picture's bytes become a TensorFlow string in one place, `encoded_crop`, where all is checked
-that belongs to the file; `decode` turns these strings into pixels.
-"""
+"""What training reads of one picture: its crop, still encoded, and the boxes decoded from that."""
 
 import struct
 
@@ -16,41 +12,37 @@ from srez_image import (
     BOX_TOP,
     CELEBA_HEIGHT,
     CELEBA_WIDTH,
+    JPEG_END,
+    JPEG_START,
     celeba_box,
     centre_square,
+    printable,
     read_image,
 )
 
 WIGGLE = 8  # pixels that the box moves, either way
 MARGIN_SIDE = BOX_SIDE + 2 * WIGGLE
+PLAIN_BYTES = 2**20  # that a plain CelebA JPEG has at most: a hundred times the usual
 CROP_SHAPE = (MARGIN_SIDE, MARGIN_SIDE, 3)  # what all boxes of a picture lie in
 
 
 def encoded_crop(source, number):
-    """A plain CelebA JPEG as it is, any other picture as b"\\0" and its 144x144x3 bytes."""
+    """A plain CelebA JPEG as it is, any other picture as b"\\0" and its 144x144x3 bytes.
+
+    Raises:
+        OSError: it can't be read, is cut off or is no picture; one line.
+    """
     data = source.read(number)
     if _is_plain_celeba_jpeg(data):
         return data
-    name = source.names[number]
-    return b"\0" + _margin_crop(data, name).tobytes()
-
-
-def checked_crop(source, number):
-    """As `encoded_crop`, but an OSError for what TensorFlow can't decode."""
-    data = encoded_crop(source, number)
-    try:
-        if data.startswith(b"\xff"):
-            _decode_jpeg(data, tf.constant([0, 0, MARGIN_SIDE, MARGIN_SIDE]))
-    except tf.errors.InvalidArgumentError as error:
-        reason = "it is broken inside"
-        raise OSError(f"{source.names[number]}: cannot be read as a picture ({reason})") from error
-    return data
+    return b"\0" + _margin_crop(data, source.names[number]).tobytes()
 
 
 def decode(encoded, offsets, side=BOX_SIDE):
     """The side x side box at `offsets` [B, 2] (row, column) of what `encoded_crop` gave.
 
-    Maps [B] strings to uint8 [B, side, side, 3].
+    Maps [B] strings to uint8 [B, side, side, 3]. In JPEGs that look whole something may still be
+    broken: then the whole batch fails with a tf.errors.InvalidArgumentError.
     """
     windows = tf.concat([offsets, tf.fill(tf.shape(offsets), side)], axis=1)
     count = encoded.shape[0]
@@ -70,31 +62,18 @@ def decode(encoded, offsets, side=BOX_SIDE):
     return tf.ensure_shape(boxes, (count, side, side, 3))
 
 
-def decode_all(source, bad_images, chunk=64):
-    """Yields (numbers [n], crops uint8 [n, 144, 144, 3], bad [n]) of all pictures of a source.
+def box_alone(source, number, offset, side=BOX_SIDE):
+    """The box of one picture at `offset` (row, column): uint8 [side, side, 3].
 
-    A bad picture is entered in `bad_images`, and its crop is black.
+    Raises:
+        OSError: it can't be read or decoded; one line.
     """
-
-    def read(numbers):
-        encoded, bad = [], np.zeros(len(numbers), bool)
-        for place, number in enumerate(numbers):
-            try:
-                encoded.append(checked_crop(source, number))
-            except OSError as error:
-                bad_images.note(source.names[number], error)
-                encoded.append(bytes(1 + MARGIN_SIDE**2 * 3))
-                bad[place] = True
-        return np.array(encoded, dtype=object), bad
-
-    def decode_chunk(numbers):
-        encoded, bad = tf.numpy_function(read, [numbers], (tf.string, tf.bool), stateful=False)
-        encoded = tf.ensure_shape(encoded, [None])
-        offsets = tf.zeros([tf.size(numbers), 2], tf.int32)
-        return numbers, decode(encoded, offsets, MARGIN_SIDE), bad
-
-    chunks = tf.data.Dataset.range(len(source.names)).batch(chunk)
-    yield from chunks.map(decode_chunk, tf.data.AUTOTUNE).prefetch(2).as_numpy_iterator()
+    encoded = encoded_crop(source, number)
+    try:
+        return decode(tf.constant([encoded]), tf.constant([offset], tf.int32), side).numpy()[0]
+    except tf.errors.InvalidArgumentError as error:
+        name = printable(source.names[number])
+        raise OSError(f"{name}: damaged inside, TensorFlow can't decode it") from error
 
 
 def _decode_one(data, window):
@@ -127,7 +106,9 @@ def _margin_crop(data, name):
 
 def _is_plain_celeba_jpeg(data):
     """Whether TensorFlow's own decoder gives the right picture: RGB, 178x218, upright, whole."""
-    if not (data.startswith(b"\xff\xd8") and data.rstrip(b"\0").endswith(b"\xff\xd9")):
+    if len(data) > PLAIN_BYTES or not data.startswith(JPEG_START):
+        return False
+    if not data.rstrip(b"\0").endswith(JPEG_END):  # cut off, or something is appended
         return False
     at = 2
     while at + 10 <= len(data) and data[at] == 0xFF:
