@@ -23,6 +23,12 @@ def make_config(**overrides):
         return srez_main.train_config()
 
 
+def small_config(faces, **overrides):
+    """A TrainConfig for a training of seconds: batches of two of the `faces`, few sheets."""
+    flags = {"dataset": faces, "batch_size": 2, "test_vectors": 2, "summary_period": 50}
+    return make_config(**(flags | overrides))
+
+
 def run_main(*arguments, cwd, **environment):
     """Runs the real command line; returns the finished process with its output as text."""
     inherited = {name: os.environ[name] for name in os.environ if not name.startswith("TF_")}
@@ -41,6 +47,13 @@ def fresh_flags():
     """Flags that a test parses are forgotten after it."""
     with flagsaver.flagsaver():
         yield
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder, which the test runs in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

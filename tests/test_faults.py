@@ -17,21 +17,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import srez_loop
 import srez_train
 from srez_checkpoint import locked, newest_checkpoint, read_run
-from tests.conftest import ROOT, make_config, train_arguments
+from tests.conftest import ROOT, small_config, train_arguments
 
 KILLS = 10
 BATCHES = 30
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def _config(faces, **overrides):
-    flags = {"dataset": faces, "batch_size": 2, "test_vectors": 2, "summary_period": 50}
-    return make_config(**(flags | overrides))
 
 
 def _command(faces, **flags):
@@ -136,7 +125,7 @@ def test_a_second_signal_leaves_at_once_with_the_checkpoint_before_intact(here, 
 def test_a_damaged_newest_checkpoint_costs_its_batches_only(here, faces, capsys):
     for name in ("whole", "damaged"):
         folders = {"train_dir": here / name, "checkpoint_dir": here / name / "checkpoint"}
-        config = _config(faces, train_batches=4, checkpoint_period=2, **folders)
+        config = small_config(faces, train_batches=4, checkpoint_period=2, **folders)
         srez_train.train(config)
     newest = here / "damaged" / "checkpoint" / "batch000004"
     data = newest / "tensors.data-00000-of-00001"
@@ -150,7 +139,7 @@ def test_a_damaged_newest_checkpoint_costs_its_batches_only(here, faces, capsys)
 
 def test_a_second_trainer_on_a_checkpoint_dir_is_refused(here, faces):
     with locked("checkpoint"), pytest.raises(OSError, match=f"process {os.getpid()}"):
-        srez_train.train(_config(faces, train_batches=1, resume=False))
+        srez_train.train(small_config(faces, train_batches=1, resume=False))
     assert not (here / "checkpoint.1").exists()
 
 
@@ -170,7 +159,7 @@ def small_disk(here):
 
 def test_a_full_disk_leaves_the_checkpoint_before_whole(small_disk, faces, capsys):
     checkpoints = small_disk / "checkpoint"
-    config = _config(faces, train_batches=3, checkpoint_period=2, checkpoint_dir=checkpoints)
+    config = small_config(faces, train_batches=3, checkpoint_period=2, checkpoint_dir=checkpoints)
     with pytest.raises(OSError, match="could not be written to --checkpoint_dir=.*: make room"):
         srez_train.train(config)
     assert "Can't write a checkpoint: " in capsys.readouterr().out
@@ -191,7 +180,7 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(here, faces, monkeyp
 
     monkeypatch.setattr(srez_loop, "write_checkpoint", full_at_first)
     monkeypatch.setattr(srez_loop, "RETRY_SECONDS", 0)
-    srez_train.train(_config(faces, train_batches=5, checkpoint_period=2))
+    srez_train.train(small_config(faces, train_batches=5, checkpoint_period=2))
     assert tries == [2, 3, 4, 5]
     out = capsys.readouterr().out
     assert "Can't write a checkpoint: [Errno 28] No space left on device." in out
@@ -205,13 +194,13 @@ def test_a_sheet_that_cannot_be_written_is_said_once(here, faces, monkeypatch, c
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(srez_loop, "write_image", full)
-    srez_train.train(_config(faces, train_batches=2, summary_period=1))
+    srez_train.train(small_config(faces, train_batches=2, summary_period=1))
     assert capsys.readouterr().out.count("Can't write sheets: ") == 1
     assert newest_checkpoint(here / "checkpoint").name == "batch000002"
 
 
 def test_numbers_that_diverge_stop_a_run_and_name_the_pictures(here, faces):
-    config = _config(faces, train_batches=40, checkpoint_period=1, learning_rate_start=1e38)
+    config = small_config(faces, train_batches=40, checkpoint_period=1, learning_rate_start=1e38)
     with pytest.raises(OSError, match=r"not finite since batch \d+, with the pictures '\d\d.jpg'"):
         srez_train.train(config)
     assert newest_checkpoint(here / "checkpoint").name == "batch000001"  # the last good one
@@ -231,7 +220,7 @@ def spoilt(here, faces):
 
 
 def test_bad_pictures_are_named_in_a_file_and_in_the_checkpoint(here, spoilt):
-    config = _config(spoilt(1), train_batches=12, max_bad_images=50)
+    config = small_config(spoilt(1), train_batches=12, max_bad_images=50)
     srez_train.train(config)
     name, reason = (here / "train" / "bad_images.txt").read_text().rstrip("\n").split("\t")
     assert name == "00.jpg"
@@ -241,7 +230,7 @@ def test_bad_pictures_are_named_in_a_file_and_in_the_checkpoint(here, spoilt):
 
 def test_too_many_bad_pictures_stop_a_run(spoilt):
     with pytest.raises(OSError, match="pictures read are bad, more than --max_bad_images=5 perc"):
-        srez_train.train(_config(spoilt(12), train_batches=40))
+        srez_train.train(small_config(spoilt(12), train_batches=40))
 
 
 def test_checkpoints_come_by_the_clock_too(here, faces, monkeypatch):
@@ -252,5 +241,5 @@ def test_checkpoints_come_by_the_clock_too(here, faces, monkeypatch):
         "write_checkpoint",
         lambda folder, batch, *others: saved.append(batch) or write(folder, batch, *others),
     )
-    srez_train.train(_config(faces, train_batches=3, checkpoint_minutes=1e-9))
+    srez_train.train(small_config(faces, train_batches=3, checkpoint_minutes=1e-9))
     assert saved == [1, 2, 3]

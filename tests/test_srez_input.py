@@ -55,6 +55,19 @@ def test_a_dataset_started_late_gives_what_a_run_would_get_next(source):
         np.testing.assert_array_equal(expected[1], batch[1])
 
 
+@pytest.fixture
+def seen(monkeypatch):
+    """The list of the numbers of all pictures that are read from now on."""
+    numbers = []
+    original = srez_input.encoded_crop
+    monkeypatch.setattr(
+        srez_input,
+        "encoded_crop",
+        lambda source, number: numbers.append(int(number)) or original(source, number),
+    )
+    return numbers
+
+
 def test_iterate_batches_yields_what_a_dataset_holds(source):
     expected = _batches(source, 3, start_batch=4)
     batches = iterate_batches(source, range(FACES), 4, 64, 0, start_batch=4)
@@ -63,14 +76,7 @@ def test_iterate_batches_yields_what_a_dataset_holds(source):
             np.testing.assert_array_equal(one, other)
 
 
-def test_files_of_batch_are_those_that_are_read(monkeypatch, source):
-    seen = []
-    original = srez_input.encoded_crop
-    monkeypatch.setattr(
-        srez_input,
-        "encoded_crop",
-        lambda source, number: seen.append(int(number)) or original(source, number),
-    )
+def test_files_of_batch_are_those_that_are_read(seen, source):
     files = np.array([3, 5, 8, 13, 21])
     make_batch = srez_input.batch_maker(source, files, 4, 64, random_seed=0)
     for batch in (0, 7):
@@ -95,14 +101,7 @@ def test_another_seed_gives_other_batches(source):
 
 
 @pytest.mark.parametrize("count", [8, 10])
-def test_each_epoch_shows_each_picture_once(monkeypatch, source, count):
-    seen = []
-    original = srez_input.encoded_crop
-    monkeypatch.setattr(
-        srez_input,
-        "encoded_crop",
-        lambda source, number: seen.append(int(number)) or original(source, number),
-    )
+def test_each_epoch_shows_each_picture_once(seen, source, count):
     make_batch = srez_input.batch_maker(source, np.arange(count), 4, 64, random_seed=0)
     for batch in range(5):  # batches of 4 straddle epochs of 10
         make_batch(tf.constant(batch, tf.int64))
@@ -111,14 +110,7 @@ def test_each_epoch_shows_each_picture_once(monkeypatch, source, count):
     assert epochs[0] != epochs[1]
 
 
-def test_only_the_given_files_are_read(monkeypatch, source):
-    seen = []
-    original = srez_input.encoded_crop
-    monkeypatch.setattr(
-        srez_input,
-        "encoded_crop",
-        lambda source, number: seen.append(int(number)) or original(source, number),
-    )
+def test_only_the_given_files_are_read(seen, source):
     make_batch = srez_input.batch_maker(source, np.array([3, 5, 8, 13]), 4, 64, random_seed=0)
     make_batch(tf.constant(0, tf.int64))
     assert sorted(seen) == [3, 5, 8, 13]

@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import srez_train
 from srez_checkpoint import newest_checkpoint
 from srez_image import read_image
-from tests.conftest import make_config, run_main, train_arguments
+from tests.conftest import run_main, small_config, train_arguments
 
 
 def test_a_training_ends_well_and_says_what_it_does(trained):
@@ -71,23 +71,12 @@ def test_other_pictures_stop_a_run_with_status_3(trained, faces, tmp_path):
     assert "--noresume" in process.stderr
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def _config(faces, **overrides):
-    flags = {"dataset": faces, "batch_size": 2, "test_vectors": 2, "summary_period": 50}
-    return make_config(**(flags | overrides))
-
-
 def test_a_stopped_run_goes_on_and_ends_as_one_never_stopped(here, faces):
     paths = []
     for name, totals in (("whole", [4]), ("stopped", [2, 4])):
         for total in totals:
             folders = {"train_dir": here / name, "checkpoint_dir": here / name / "checkpoint"}
-            srez_train.train(_config(faces, train_batches=total, **folders))
+            srez_train.train(small_config(faces, train_batches=total, **folders))
         paths.append(newest_checkpoint(here / name / "checkpoint"))
     # The seconds differ; weights, averages and optimizer slots are the same bits.
     whole, stopped = (tf.train.load_checkpoint(str(path / "tensors")) for path in paths)
@@ -110,13 +99,13 @@ def test_the_step_is_traced_once_in_a_whole_run(here, faces, monkeypatch):
             trainers.append(self)
 
     monkeypatch.setattr(srez_train, "Trainer", Recorded)
-    srez_train.train(_config(faces, train_batches=4, summary_period=2, checkpoint_period=3))
+    srez_train.train(small_config(faces, train_batches=4, summary_period=2, checkpoint_period=3))
     assert [trainer.traces for trainer in trainers] == [1]
 
 
 def test_noresume_moves_the_old_results_aside(here, faces, capsys):
-    srez_train.train(_config(faces, train_batches=1))
-    srez_train.train(_config(faces, train_batches=1, resume=False, random_seed=3))
+    srez_train.train(small_config(faces, train_batches=1))
+    srez_train.train(small_config(faces, train_batches=1, resume=False, random_seed=3))
     assert "Moved an earlier run's results aside" in capsys.readouterr().out
     for folder, seed in (("train.1", 0), ("train", 3)):
         assert json.loads((here / folder / "options.json").read_text())["random_seed"] == seed
@@ -126,19 +115,19 @@ def test_noresume_moves_the_old_results_aside(here, faces, capsys):
 def test_sheets_without_a_checkpoint_are_moved_aside(here, faces):
     (here / "train").mkdir()
     (here / "train" / "batch000007_out.png").write_text("old")
-    srez_train.train(_config(faces, train_batches=1))
+    srez_train.train(small_config(faces, train_batches=1))
     assert (here / "train.1" / "batch000007_out.png").read_text() == "old"
     assert not (here / "train" / "batch000007_out.png").exists()
 
 
 def test_two_checkpoints_are_kept(here, faces):
-    srez_train.train(_config(faces, train_batches=5, checkpoint_period=1))
+    srez_train.train(small_config(faces, train_batches=5, checkpoint_period=1))
     names = sorted(path.name for path in (here / "checkpoint").iterdir())
     assert names == ["batch000004", "batch000005", "lock"]
 
 
 def test_train_time_ends_a_run(here, faces, capsys):
-    srez_train.train(_config(faces, train_time=0.05))
+    srez_train.train(small_config(faces, train_time=0.05))
     assert re.search(r"Finished: trained \S+ of 0.05 minutes", capsys.readouterr().out)
 
 
@@ -149,4 +138,4 @@ def test_pictures_that_cannot_be_read_end_a_run_with_one_line(here, faces, capsy
     names = "".join(f"{number:02d}.jpg 2\n" for number in range(3))
     (here / "list_eval_partition.txt").write_text(names)
     with pytest.raises(OSError, match="^100 pictures in a row can't be read"):
-        srez_train.train(_config(here, train_batches=1))
+        srez_train.train(small_config(here, train_batches=1))
