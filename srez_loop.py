@@ -153,7 +153,7 @@ class Run:
             is_time = seconds > 0 and now - self.saved_at >= seconds
         if batch % config.checkpoint_period == 0:
             is_saved = self.save(batch, config.checkpoint_period)
-        elif is_time:
+        elif is_time and not self.progress.done:  # at the end a better one is saved anyhow
             is_saved = self.save(batch, batch - self.saved_batch)
         else:
             return
