@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from absl.testing import flagsaver
 
 import srez_faces
@@ -40,6 +41,18 @@ def run_main(*arguments, cwd, **environment):
         text=True,
         timeout=300,
     )
+
+
+def assert_same_bits(one, other):
+    """Asserts that two checkpoints hold the same weights and optimizer state, bit for bit."""
+    first, second = (tf.train.load_checkpoint(str(path / "tensors")) for path in (one, other))
+    names = first.get_variable_to_shape_map().keys()
+    assert names == second.get_variable_to_shape_map().keys()
+    compared = [name for name in names if not name.startswith(("seconds", "_CHECKPOINTABLE"))]
+    assert len(compared) > 200
+    for name in compared:
+        one, other = first.get_tensor(name), second.get_tensor(name)
+        assert one.tobytes() == other.tobytes(), name
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,12 @@ import sys
 import time
 
 import pytest
-import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import srez_loop
 import srez_train
 from srez_checkpoint import locked, newest_checkpoint, read_run
-from tests.conftest import ROOT, small_config, train_arguments
+from tests.conftest import ROOT, assert_same_bits, small_config, train_arguments
 
 KILLS = 10
 BATCHES = 30
@@ -37,18 +36,6 @@ def _start(command, cwd):
 def _wait_for(process, text):
     """Reads a process's stdout up to the line that holds `text`; says whether it came."""
     return any(text in line for line in process.stdout)
-
-
-def _same_bits(one, other):
-    """Asserts that two checkpoints hold the same weights and optimizer state, bit for bit."""
-    first, second = (tf.train.load_checkpoint(str(path / "tensors")) for path in (one, other))
-    names = first.get_variable_to_shape_map().keys()
-    assert names == second.get_variable_to_shape_map().keys()
-    compared = [name for name in names if not name.startswith(("seconds", "_CHECKPOINTABLE"))]
-    assert len(compared) > 200
-    for name in compared:
-        one, other = first.get_tensor(name), second.get_tensor(name)
-        assert one.tobytes() == other.tobytes(), name
 
 
 def _kill_while_writing(process, folder):
@@ -82,7 +69,7 @@ def test_a_run_killed_ten_times_ends_as_one_never_stopped(tmp_path, faces):
     assert last.returncode == 0, last.stderr
     paths = [newest_checkpoint(tmp_path / name / "checkpoint") for name in ("whole", "killed")]
     assert [path.name for path in paths] == [f"batch{BATCHES:06d}"] * 2
-    _same_bits(*paths)
+    assert_same_bits(*paths)
     _logs_are_those_of_one_run(tmp_path / "killed" / "train")
     for sheet in (tmp_path / "whole" / "train").glob("*.png"):
         assert (tmp_path / "killed" / "train" / sheet.name).read_bytes() == sheet.read_bytes()
@@ -134,7 +121,7 @@ def test_a_damaged_newest_checkpoint_costs_its_batches_only(here, faces, capsys)
     out = capsys.readouterr().out
     assert "batch000004 is damaged (tensors.data-00000-of-00001 has changed)" in out
     assert "Resuming from" in out
-    _same_bits(newest, here / "whole" / "checkpoint" / "batch000004")
+    assert_same_bits(newest, here / "whole" / "checkpoint" / "batch000004")
 
 
 def test_a_second_trainer_on_a_checkpoint_dir_is_refused(here, faces):
