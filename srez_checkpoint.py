@@ -77,11 +77,17 @@ def write_checkpoint(checkpoint_dir, batch, run, objects):
     return path
 
 
-def prune(checkpoint_dir, kept, keep_every):
-    """Removes all but the newest `kept` checkpoints and those of multiples of `keep_every` > 0."""
+def prune(checkpoint_dir, kept, keep_every, best=None):
+    """Removes all but the newest `kept` checkpoints, those of multiples of `keep_every` > 0, and
+    the one that is called `best`."""
     for path in _checkpoints(checkpoint_dir)[:-kept]:
-        if not keep_every or _batch(path) % keep_every:
+        if path.name != best and (not keep_every or _batch(path) % keep_every):
             _remove(path)
+
+
+def is_whole(path):
+    """Whether there is an undamaged checkpoint at `path`."""
+    return not _damage(Path(path))
 
 
 def read_run(path):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from srez_checkpoint import newest_checkpoint, read_run, restore
+from srez_generator import load_generator, upscale
 from srez_image import (
     PICTURE_SUFFIXES,
     celeba_box,
@@ -20,17 +20,17 @@ from srez_image import (
     read_image,
     write_image,
 )
-from srez_model import SCALE, build_generator
 
 COMPARISON_SIDE = 256  # pixels; a small picture is magnified to about that for the eye
 
 
 def infer(infer_input, infer_output, checkpoint_dir, weights, infer_batch):
-    """Enlarges a picture, or each one in a folder, with the newest checkpoint's `weights`.
+    """Enlarges a picture, or each one in a folder, with a run's `weights`.
 
     Writes PNG to `infer_output` (None: result.png, or the folder result for a folder), and beside
-    it a comparison of input, bicubic interpolation and result. `weights` is "ema" or "raw",
-    `infer_batch` how many pictures of a folder go through the network at a time.
+    it a comparison of input, bicubic interpolation and result. `weights` is one of
+    srez_generator.WEIGHTS, `infer_batch` how many pictures of a folder go through the network at
+    a time.
 
     Raises:
         OSError: no checkpoint, no input, output over the input, or some pictures of a folder
@@ -55,29 +55,6 @@ def infer(infer_input, infer_output, checkpoint_dir, weights, infer_batch):
         print(failure, file=sys.stderr)
     if failures:
         raise OSError(f"{len(failures)} of {len(jobs)} pictures failed, the others are written")
-
-
-def load_generator(checkpoint_dir, weights):
-    """The newest checkpoint's generator and its input's side in training, in pixels.
-
-    Raises:
-        OSError: no checkpoint there, or a damaged one.
-    """
-    path = newest_checkpoint(checkpoint_dir)
-    if path is None:
-        raise FileNotFoundError(
-            f"no checkpoint in --checkpoint_dir={checkpoint_dir}; run --run train first"
-        )
-    size = read_run(path)["options"]["sample_size"] // SCALE
-    generator = build_generator()
-    restore(path, **{"average" if weights == "ema" else "generator": generator})
-    print(f"Using the {'averaged' if weights == 'ema' else 'raw'} weights of {path}.")
-    return generator, size
-
-
-def upscale(generator, low_res):
-    """Maps images [B, H, W, 3] in [0, 1] to float32 [B, 4H, 4W, 3] in [0, 1]."""
-    return generator(low_res, training=False).numpy()
 
 
 def to_low_res(image, size):

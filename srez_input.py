@@ -12,7 +12,7 @@ import tensorflow as tf
 from srez_augment import augmented_pair, plain_pair
 from srez_bad import BadImages
 from srez_crop import CROP_SHAPE, MARGIN_SIDE, WIGGLE, box_alone, decode, encoded_crop
-from srez_image import BOX_SIDE, printable
+from srez_image import BOX_SIDE, printable, to_uint8
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
 
@@ -213,6 +213,12 @@ def load_pictures(source, files, sample_size, bad_images=None):
         raise OSError(f"none of the {len(files)} pictures wanted of {source.label} can be read")
     pair = plain_pair(tf.constant(np.stack(boxes)), sample_size)
     return tuple(images.numpy() for images in pair)
+
+
+def load_eight_bit(source, files, sample_size, bad_images=None):
+    """What `load_pictures` gives, rounded to 8 bits as in files: what is measured on."""
+    pair = load_pictures(source, files, sample_size, bad_images)
+    return tuple(to_uint8(images) / np.float32(255.0) for images in pair)
 
 
 def _unless_bad(get, source, number, bad_images):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from srez_image import atomic_path, make_folder
 
-LOSSES = "losses.csv"
+LOSSES, METRICS = "losses.csv", "metrics.csv"
 EVENTS = "events.out.tfevents.*"
 
 
@@ -20,11 +20,12 @@ class Logs:
     """
 
     def __init__(self, train_dir, batch):
-        self._csv = Path(train_dir, LOSSES)
+        self._train_dir = Path(train_dir)
         self._failed = set()
         make_folder(train_dir)
-        with self.tolerating(self._csv):
-            _rewind_csv(self._csv, batch)
+        for name in (LOSSES, METRICS):
+            with self.tolerating(self._train_dir / name):
+                _rewind_csv(self._train_dir / name, batch)
         self._writer = tf.summary.create_noop_writer()
         with self.tolerating("TensorBoard's events"):
             for path in Path(train_dir).glob(EVENTS):
@@ -42,11 +43,12 @@ class Logs:
                 print(f"Can't write {what}: {reason}. Training goes on.", flush=True)
             self._failed.add(what)
 
-    def scalars(self, batch, values):
-        """Logs floats by TensorBoard name."""
-        with self.tolerating(self._csv):
-            is_new = not self._csv.exists()
-            with open(self._csv, "a", newline="") as file:
+    def scalars(self, batch, values, table=LOSSES):
+        """Logs floats by TensorBoard name, to TensorBoard and as a row of a CSV file."""
+        path = self._train_dir / table
+        with self.tolerating(path):
+            is_new = not path.exists()
+            with open(path, "a", newline="") as file:
                 rows = csv.writer(file)
                 if is_new:
                     rows.writerow(["batch", *values])

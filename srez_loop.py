@@ -2,20 +2,19 @@
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import tensorflow as tf
 
 import srez_input
-from srez_checkpoint import prune, write_checkpoint
 from srez_image import atomic_path, comparison_grid, write_image
-from srez_log import Logs
-from srez_progress import LINE_PERIOD, Progress
+from srez_log import METRICS, Logs
+from srez_progress import Progress
 from srez_resume import kept_files
+from srez_saver import Saver
+from srez_source import MAX_VALIDATION
+from srez_watch import Watch
 
-KEPT_CHECKPOINTS = 2
-RETRY_SECONDS = 60  # after a checkpoint that couldn't be written
 SHEET_ROWS = 8  # faces on a sheet
 MAX_SKIPPED = 50  # steps in a row that float16's loss scaling may skip
 
@@ -29,10 +28,11 @@ class Run:
     """One training run: its srez_trainer.Trainer, its data, and what it writes.
 
     `source` and `split` are srez_source's, `options` what the checkpoints keep of the command
-    line, `cache` a srez_cache.Cache or None, `bad_images` a srez_bad.BadImages.
+    line, `cache` a srez_cache.Cache or None, `bad_images` a srez_bad.BadImages, `best` what the
+    run's validation found best before (see srez_watch), or None.
     """
 
-    def __init__(self, trainer, source, split, options, cache, bad_images):
+    def __init__(self, trainer, source, split, options, cache, bad_images, best):
         self.config = config = trainer.config
         self.trainer = trainer
         self.options = options
@@ -56,8 +56,14 @@ class Run:
         self.logs = Logs(config.train_dir, batch)
         self.progress = Progress(config, batch, float(trainer.seconds), len(split.train), self.logs)
         self.bad_text = ""  # of train_dir/bad_images.txt
-        self.saved_batch, self.saved_at = batch, time.monotonic()
-        self.failed_at = None  # when the last checkpoint could not be written
+        self.watch = Watch(self._validation_faces(split), best)
+        self.saver = Saver(trainer, self._kept)
+
+    def _validation_faces(self, split):
+        if not (len(split.validation) and self.config.evaluate_period):
+            return None
+        source, files = self.data["source"], split.validation[:MAX_VALIDATION]
+        return srez_input.load_eight_bit(source, files, self.config.sample_size, self.bad_images)
 
     def start(self):
         """Writes options.json and, for a new run, the first sheet."""
@@ -74,7 +80,7 @@ class Run:
                 could be written.
             SystemExit: a signal came, and all is saved: with the status that shells give it.
         """
-        trainer, progress = self.trainer, self.progress
+        trainer, progress, config = self.trainer, self.progress, self.config
         batch = int(trainer.batch)
         batches = srez_input.iterate_batches(**self.data, start_batch=batch)
         with progress:
@@ -83,29 +89,43 @@ class Run:
                     low_res, high_res = next(batches)
                 scalars = trainer.train_step(low_res, high_res)
                 batch += 1
-                progress.advance(batch, scalars)
-                if batch % LINE_PERIOD == 0:
+                shown = progress.advance(batch, scalars)
+                if shown:
                     self._check(batch)
-                if batch % self.config.summary_period == 0:
+                    self.watch.losses(batch, shown, config.learning_rate_start)
+                if batch % config.summary_period == 0:
                     self.write_sheet(batch)
-                self._save_if_due(batch)
+                if config.evaluate_period and batch % config.evaluate_period == 0:
+                    self.evaluate(batch)
+                if self.saver.is_due(batch, is_last=bool(progress.done)):
+                    self._save_on_the_way(batch)
         self._finish(batch, signals.came)
 
     def _finish(self, batch, signal_number):
         if signal_number:
-            if self.saved_batch < batch and not self.save(batch, batch - self.saved_batch):
-                raise self._unsaved()
+            self._save_last(batch, batch - self.saver.saved_batch)
             saved = f"Saved at batch {batch}: the same command goes on from there."
             _say(saved if batch else "Stopped before the first batch.")
             raise SystemExit(128 + signal_number)
         if batch % self.config.summary_period:
             self.write_sheet(batch)
-        if self.saved_batch < batch and not self.save(batch, self.config.checkpoint_period):
-            raise self._unsaved()
+        if self.config.evaluate_period and batch % self.config.evaluate_period:
+            self.evaluate(batch)
+        self._save_last(batch, self.config.checkpoint_period)
         _say(
             f"Finished: {self.progress.done} "
             f"{self.progress.waiting_share:.2%} of the time went into waiting for data."
         )
+
+    def evaluate(self, batch):
+        """Measures the average on the validation faces, logs it, and saves it if it is the best."""
+        self._refresh_average(batch, self.config.evaluate_period, **CHECKPOINT_STATISTICS)
+        best_before = self.watch.best
+        figures, is_best = self.watch.evaluate(batch, self.trainer.average)
+        if figures:
+            self.logs.scalars(batch, figures, METRICS)
+        if is_best and not self._save(batch):
+            self.watch.best = best_before
 
     def write_sheet(self, batch):
         """Writes train_dir/batch%06d_out.png, a row per test face, and shows it in TensorBoard."""
@@ -124,48 +144,35 @@ class Run:
             write_image(Path(self.config.train_dir, f"batch{batch:06d}_out.png"), sheet)
         self.logs.sheet(batch, sheet)
 
-    def save(self, batch, since):
-        """Saves a checkpoint with the average's batch statistics fresh; says whether it could.
-
-        `since` is the number of batches that the statistics are to be worth: they cost a share.
-        """
-        self._check(batch)
-        self._refresh_average(batch, since, **CHECKPOINT_STATISTICS)
-        self.trainer.seconds.assign(self.progress.seconds)
-        run = {"options": self.options, "files": self.kept, "bad_images": self.bad_images.rows}
-        config = self.config
-        try:
-            write_checkpoint(config.checkpoint_dir, batch, run, self.trainer.state)
-            prune(config.checkpoint_dir, KEPT_CHECKPOINTS, config.keep_every)
-        except OSError as error:
-            _say(f"Can't write a checkpoint: {' '.join(str(error).split())}.")
-            self.failed_at = time.monotonic()
-            return False
-        self.saved_batch, self.saved_at, self.failed_at = batch, time.monotonic(), None
-        return True
-
-    def _save_if_due(self, batch):
-        config, now = self.config, time.monotonic()
-        if self.failed_at is not None:
-            is_time = now - self.failed_at >= RETRY_SECONDS
-        else:
-            seconds = 60 * config.checkpoint_minutes
-            is_time = seconds > 0 and now - self.saved_at >= seconds
-        if batch % config.checkpoint_period == 0:
-            is_saved = self.save(batch, config.checkpoint_period)
-        elif is_time and not self.progress.done:  # at the end a better one is saved anyhow
-            is_saved = self.save(batch, batch - self.saved_batch)
-        else:
-            return
-        if not is_saved:
+    def _save_on_the_way(self, batch):
+        self._refresh_average(batch, batch - self.saver.saved_batch, **CHECKPOINT_STATISTICS)
+        if not self._save(batch):
             _say("Training goes on; the next try is in a minute.")
 
-    def _unsaved(self):
-        return OSError(
-            f"the last checkpoint could not be written to --checkpoint_dir="
-            f"{self.config.checkpoint_dir}: make room; the one before is whole, and the same "
-            "command goes on from it"
-        )
+    def _save_last(self, batch, since):
+        """Saves what is not saved yet, or raises OSError.
+
+        `since` is the number of batches that the average's batch statistics are to be worth.
+        """
+        if self.saver.saved_batch == batch:
+            return
+        self._refresh_average(batch, since, **CHECKPOINT_STATISTICS)
+        if not self._save(batch):
+            raise self.saver.unsaved()
+
+    def _save(self, batch):
+        self._check(batch)
+        self.trainer.seconds.assign(self.progress.seconds)
+        return self.saver.save(batch)
+
+    def _kept(self):
+        """What a checkpoint holds besides the tensors."""
+        return {
+            "options": self.options,
+            "files": self.kept,
+            "bad_images": self.bad_images.rows,
+            "best": self.watch.best,
+        }
 
     def _check(self, batch):
         """Raises OSError where going on makes no sense; names bad pictures in bad_images.txt."""

@@ -76,6 +76,13 @@ def _define_flags():
         "a number from 0 to below 1",
     )
     _float("epsilon", 1e-8, "Adam's epsilon.", lambda value: value > 0, "a number above 0")
+    _integer(
+        "evaluate_period",
+        1000,
+        "Batches between two measurements on validation pictures, from which the best weights "
+        "are chosen. 0: never.",
+        lower=0,
+    )
     _float(
         "gene_l1_factor",
         0.90,
@@ -176,9 +183,10 @@ def _define_flags():
     )
     _choice(
         "weights",
-        "ema",
-        ["ema", "raw"],
-        "Weights to enlarge with: their average over the last batches (ema), or the last (raw).",
+        "best",
+        ["best", "ema", "raw"],
+        "Weights to use: the average that was best on the validation pictures, the newest average "
+        "(ema), or the newest weights themselves (raw).",
     )
     # A folder can only go into a folder.
     _EXPECTED["infer_output"] = "a path that ends in .png, or --infer_input a folder"

@@ -74,7 +74,10 @@ class Progress:
         self.waited += time.monotonic() - start
 
     def advance(self, batch, scalars):
-        """Counts a batch; every tenth is shown with its `scalars`, tensors by TensorBoard name."""
+        """Counts a batch; every tenth is shown with its `scalars`, tensors by TensorBoard name.
+
+        Returns the scalars shown, floats, or None.
+        """
         self.batch = batch
         done_here = batch - self.first_batch
         if done_here == 1:  # it built the graph, which says nothing of the speed
@@ -83,8 +86,11 @@ class Progress:
             self._say_speed()
         self._bar.n = 100 * self._fraction()
         self._bar.refresh()
-        if batch % LINE_PERIOD == 0:
-            self._show({name: float(value) for name, value in scalars.items()})
+        if batch % LINE_PERIOD:
+            return None
+        values = {name: float(value) for name, value in scalars.items()}
+        self._show(values)
+        return values
 
     def _show(self, scalars):
         speed = self._speed()

@@ -11,14 +11,15 @@ import srez_device
 from srez_bad import BadImages
 from srez_cache import open_cache
 from srez_checkpoint import locked, newest_checkpoint, read_run, restore, set_aside
-from srez_log import EVENTS, LOSSES
+from srez_log import EVENTS, LOSSES, METRICS
 from srez_loop import Run, Signals
 from srez_progress import totals_reached
 from srez_resume import changed_options, resumed_split
 from srez_source import open_source, split_source
 from srez_trainer import Trainer
+from srez_watch import warn_of_schedule
 
-RESULTS = ("batch*_out.png", LOSSES, EVENTS)  # of a run, in its train_dir
+RESULTS = ("batch*_out.png", LOSSES, METRICS, EVENTS)  # of a run, in its train_dir
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class TrainConfig:
     deterministic: bool
     ema: float
     epsilon: float
+    evaluate_period: int
     gene_l1_factor: float
     jit_compile: bool
     keep_every: int
@@ -70,6 +72,7 @@ def train(config):
     _say(srez_device.set_up(config.log_device_placement, config.deterministic))
     config = dataclasses.replace(config, precision=srez_device.choose_precision(config.precision))
     _say(f"Computing in {config.precision}.")
+    warn_of_schedule(config.train_batches, config.learning_rate_half_life)
     if config.dataset is None:
         _say_sample_faces()
     source = open_source(config.dataset)
@@ -82,7 +85,7 @@ def train(config):
             changes = changed_options(checkpoint, kept["options"], options)
             split = resumed_split(checkpoint, kept["files"], source)
         else:
-            kept, changes = {"bad_images": []}, []
+            kept, changes = {"bad_images": [], "best": None}, []
             split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)
             if _make_room(config):
                 stack.enter_context(locked(config.checkpoint_dir))
@@ -97,7 +100,7 @@ def train(config):
         bad_images.restore(kept["bad_images"])
         with _reading_errors(), Signals() as signals:
             cache = open_cache(source, config.cache, bad_images)
-            run = Run(trainer, source, split, options, cache, bad_images)
+            run = Run(trainer, source, split, options, cache, bad_images, kept.get("best"))
             run.start()
             run.loop(signals)
 

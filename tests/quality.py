@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 import srez_main
+from srez_generator import load_generator, upscale
 from srez_image import to_uint8
-from srez_infer import load_generator, upscale
 from srez_input import load_pictures
 from srez_metrics import lr_psnr, psnr
 from srez_source import open_source, split_source

@@ -11,9 +11,11 @@ import sys
 import time
 
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import srez_loop
+import srez_saver
 import srez_train
 from srez_checkpoint import locked, newest_checkpoint, read_run
 from tests.conftest import ROOT, assert_same_bits, small_config, train_arguments
@@ -157,7 +159,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(small_disk, faces, capsy
 def test_a_checkpoint_that_cannot_be_written_is_tried_again(here, faces, monkeypatch, capsys):
     # A stub at the file layer: the first write fails as on a full disk.
     tries = []
-    write = srez_loop.write_checkpoint
+    write = srez_saver.write_checkpoint
 
     def full_at_first(folder, batch, *others):
         tries.append(batch)
@@ -165,8 +167,8 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(here, faces, monkeyp
             raise OSError(28, "No space left on device")
         return write(folder, batch, *others)
 
-    monkeypatch.setattr(srez_loop, "write_checkpoint", full_at_first)
-    monkeypatch.setattr(srez_loop, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(srez_saver, "write_checkpoint", full_at_first)
+    monkeypatch.setattr(srez_saver, "RETRY_SECONDS", 0)
     srez_train.train(small_config(faces, train_batches=5, checkpoint_period=2))
     assert tries == [2, 3, 4, 5]
     out = capsys.readouterr().out
@@ -186,11 +188,20 @@ def test_a_sheet_that_cannot_be_written_is_said_once(here, faces, monkeypatch, c
     assert newest_checkpoint(here / "checkpoint").name == "batch000002"
 
 
-def test_numbers_that_diverge_stop_a_run_and_name_the_pictures(here, faces):
-    config = small_config(faces, train_batches=40, checkpoint_period=1, learning_rate_start=1e38)
-    with pytest.raises(OSError, match=r"not finite since batch \d+, with the pictures '\d\d.jpg'"):
+def test_numbers_that_diverge_stop_a_run_and_name_the_pictures(here, faces, monkeypatch):
+    class Diverging(srez_train.Trainer):
+        """The third step's gradients are not numbers."""
+
+        def gradients(self, low_res, high_res):
+            scalars, generator_gradients, others = super().gradients(low_res, high_res)
+            factor = tf.where(self.batch < 2, 1.0, float("nan"))
+            return scalars, [factor * gradient for gradient in generator_gradients], others
+
+    monkeypatch.setattr(srez_train, "Trainer", Diverging)
+    config = small_config(faces, train_batches=40, checkpoint_period=1)
+    with pytest.raises(OSError, match=r"not finite since batch 3, with the pictures '\d\d.jpg'"):
         srez_train.train(config)
-    assert newest_checkpoint(here / "checkpoint").name == "batch000001"  # the last good one
+    assert newest_checkpoint(here / "checkpoint").name == "batch000002"  # the last good one
 
 
 @pytest.fixture
@@ -222,9 +233,9 @@ def test_too_many_bad_pictures_stop_a_run(spoilt):
 
 def test_checkpoints_come_by_the_clock_too(here, faces, monkeypatch):
     saved = []
-    write = srez_loop.write_checkpoint
+    write = srez_saver.write_checkpoint
     monkeypatch.setattr(
-        srez_loop,
+        srez_saver,
         "write_checkpoint",
         lambda folder, batch, *others: saved.append(batch) or write(folder, batch, *others),
     )

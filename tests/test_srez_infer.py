@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import srez_generator
 import srez_infer
 from srez_image import celeba_box, read_image
 from srez_input import load_pictures
@@ -37,9 +38,9 @@ def test_the_input_is_what_training_sees(faces):
 
 def test_the_result_is_the_networks_output(run, trained, faces):
     run(faces / "00.jpg", "out.png")
-    generator, size = srez_infer.load_generator(str(trained[0] / "checkpoint"), "ema")
+    generator, size = srez_generator.load_generator(str(trained[0] / "checkpoint"), "ema")
     low_res, _ = srez_infer.to_low_res(read_image(faces / "00.jpg"), size)
-    expected = srez_infer.upscale(generator, low_res)[0]
+    expected = srez_generator.upscale(generator, low_res)[0]
     assert np.abs(read_image("out.png") / 255.0 - expected).max() <= 0.51 / 255
 
 

@@ -31,6 +31,7 @@ NEW_DEFAULTS = {
     "checkpoint_minutes": 5,
     "deterministic": False,
     "ema": 0.995,
+    "evaluate_period": 1000,
     "infer_batch": 16,
     "infer_input": "test.jpg",
     "infer_output": "result.png",
@@ -41,7 +42,7 @@ NEW_DEFAULTS = {
     "precision": "float32",
     "resume": True,
     "train_batches": 0,
-    "weights": "ema",
+    "weights": "best",
 }
 # Arguments, and what the one line on stderr has to name.
 BAD_COMMAND_LINES = [
@@ -69,7 +70,7 @@ BAD_COMMAND_LINES = [
     ("--sample_size=136", "--sample_size=136: expected a multiple of 8 from 64 to 128"),
     ("--train_dir=", "--train_dir=: expected a path"),
     ("--train_time=0", "--train_time=0.0: expected a number of minutes above 0"),
-    ("--weights=best", "--weights=best: expected one of ema, raw"),
+    ("--weights=new", "--weights=new: expected one of best, ema, raw"),
     ("train", "'train': did you mean --run train?"),
     ("hello", "'hello'"),
 ]

@@ -1,3 +1,4 @@
+import csv
 import json
 import re
 
@@ -5,8 +6,10 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import srez_loop
 import srez_train
 from srez_checkpoint import newest_checkpoint
+from srez_generator import choose_checkpoint
 from srez_image import read_image
 from tests.conftest import run_main, small_config, train_arguments
 
@@ -139,3 +142,29 @@ def test_pictures_that_cannot_be_read_end_a_run_with_one_line(here, faces, capsy
     (here / "list_eval_partition.txt").write_text(names)
     with pytest.raises(OSError, match="^100 pictures in a row can't be read"):
         srez_train.train(small_config(here, train_batches=1))
+
+
+def test_validation_is_measured_at_its_period_and_at_the_end(trained):
+    with open(trained[0] / "train" / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["batch"] for row in rows] == ["12"]
+    assert 5 < float(rows[0]["validation/psnr"]) < float(rows[0]["bicubic/psnr"]) < 40
+    assert "Validation at batch 12, 2 pictures" in trained[1].stdout
+
+
+def test_the_best_checkpoint_is_kept_whatever_its_age(here, faces, monkeypatch, capsys):
+    scores = iter([0.2, 0.4, 0.3, 0.3, 0.3])
+
+    def scored(self, batch, network):
+        score = next(scores)
+        is_best = self.best is None or score > self.best["score"]
+        if is_best:
+            self.best = {"name": f"batch{batch:06d}", "score": score}
+        return {"validation/score": score}, is_best
+
+    monkeypatch.setattr(srez_loop.Watch, "evaluate", scored)
+    config = small_config(faces, train_batches=5, evaluate_period=1, checkpoint_period=1)
+    srez_train.train(config)
+    names = sorted(path.name for path in (here / "checkpoint").iterdir())
+    assert names == ["batch000002", "batch000004", "batch000005", "lock"]
+    assert choose_checkpoint(here / "checkpoint", "best")[0].name == "batch000002"
