@@ -205,20 +205,32 @@ def load_pictures(source, files, sample_size, bad_images=None):
     A bad picture is noted in `bad_images`, a srez_bad.BadImages, and left out. Raises OSError if
     all are.
     """
-    bad_images = bad_images or BadImages(len(files), limit=1.0)
-    get = functools.partial(box_alone, source, offset=(WIGGLE, WIGGLE))
-    found = [_unless_bad(get, source, number, bad_images) for number in files]
-    boxes = [box for box in found if box is not None]
-    if not boxes:
+    numbers, boxes = _good_boxes(source, files, bad_images)
+    if not numbers:
         raise OSError(f"none of the {len(files)} pictures wanted of {source.label} can be read")
-    pair = plain_pair(tf.constant(np.stack(boxes)), sample_size)
-    return tuple(images.numpy() for images in pair)
+    return tuple(images.numpy() for images in plain_pair(tf.constant(boxes), sample_size))
 
 
 def load_eight_bit(source, files, sample_size, bad_images=None):
-    """What `load_pictures` gives, rounded to 8 bits as in files: what is measured on."""
-    pair = load_pictures(source, files, sample_size, bad_images)
-    return tuple(to_uint8(images) / np.float32(255.0) for images in pair)
+    """What is measured on: (numbers [n], low_res, high_res) of the good pictures, n from 0 up.
+
+    As `load_pictures`, but rounded to 8 bits, as pictures in files are.
+    """
+    numbers, boxes = _good_boxes(source, files, bad_images)
+    if not numbers:
+        return [], *(np.empty((0, side, side, 3)) for side in (sample_size // 4, sample_size))
+    pair = plain_pair(tf.constant(boxes), sample_size)
+    return numbers, *(to_uint8(images) / np.float32(255.0) for images in pair)
+
+
+def _good_boxes(source, files, bad_images):
+    """Numbers and centre boxes, uint8 [n, 128, 128, 3], of those pictures that can be read."""
+    bad_images = bad_images or BadImages(len(files), limit=1.0)
+    get = functools.partial(box_alone, source, offset=(WIGGLE, WIGGLE))
+    found = [(number, _unless_bad(get, source, number, bad_images)) for number in files]
+    good = [(number, box) for number, box in found if box is not None]
+    numbers, boxes = zip(*good, strict=True) if good else ((), ())
+    return list(numbers), np.array(boxes)
 
 
 def _unless_bad(get, source, number, bad_images):

@@ -63,7 +63,10 @@ class Run:
         if not (len(split.validation) and self.config.evaluate_period):
             return None
         source, files = self.data["source"], split.validation[:MAX_VALIDATION]
-        return srez_input.load_eight_bit(source, files, self.config.sample_size, self.bad_images)
+        numbers, *pair = srez_input.load_eight_bit(
+            source, files, self.config.sample_size, self.bad_images
+        )
+        return pair if numbers else None
 
     def start(self):
         """Writes options.json and, for a new run, the first sheet."""

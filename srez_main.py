@@ -83,6 +83,7 @@ def _define_flags():
         "are chosen. 0: never.",
         lower=0,
     )
+    _path("evaluation_dir", "evaluation", "Folder for what --run evaluate finds.")
     _float(
         "gene_l1_factor",
         0.90,
@@ -151,8 +152,8 @@ def _define_flags():
         "run",
         "demo",
         sorted(MODES),
-        "Train a network, make the video of its training (demo), enlarge a picture (infere), or "
-        "measure the speed (bench).",
+        "Train a network, make the video of its training (demo), enlarge a picture (infere), "
+        "measure how good it is (evaluate), or how fast (bench).",
     )
     _integer(
         "sample_size",
@@ -235,6 +236,16 @@ def _infer():
     )
 
 
+def _evaluate():
+    _load_tensorflow()
+    import srez_eval
+
+    dataset = FLAGS.dataset if FLAGS["dataset"].present else ""
+    srez_eval.evaluate(
+        dataset, FLAGS.checkpoint_dir, FLAGS.weights, FLAGS.train_dir, FLAGS.evaluation_dir
+    )
+
+
 def _bench():
     _load_tensorflow()
     import srez_bench
@@ -242,7 +253,14 @@ def _bench():
     srez_bench.benchmark(train_config())
 
 
-MODES = {"bench": _bench, "demo": _demo, "infer": _infer, "infere": _infer, "train": _train}
+MODES = {
+    "bench": _bench,
+    "demo": _demo,
+    "evaluate": _evaluate,
+    "infer": _infer,
+    "infere": _infer,
+    "train": _train,
+}
 
 
 def main(argv):

@@ -97,6 +97,7 @@ def _measure_all(trainer, batch, faces, make_batch):
         trainer.refresh_average(recent)
         rows.append((name, batch, *_measure(trainer.average, *faces)))
     trainer.average.set_weights(kept)
+    trainer.refresh_average(recent)
     for row in rows:
         print(*row, flush=True)
     return rows

@@ -10,7 +10,7 @@ MODULES = sorted(path.stem for path in ROOT.glob("srez_*.py"))
 
 # Who may import whom. A module that is not here has no room yet.
 ROOMS = {
-    "srez_main": {"srez_bench", "srez_demo", "srez_infer", "srez_train"},
+    "srez_main": {"srez_bench", "srez_demo", "srez_eval", "srez_infer", "srez_train"},
     "srez_bench": {
         "srez_cache",
         "srez_image",
@@ -56,6 +56,22 @@ ROOMS = {
     "srez_checkpoint": {"srez_image"},
     "srez_infer": {"srez_generator", "srez_image"},
     "srez_generator": {"srez_checkpoint", "srez_model"},
+    "srez_eval": {
+        "srez_bad",
+        "srez_card",
+        "srez_checkpoint",
+        "srez_dlib",
+        "srez_generator",
+        "srez_image",
+        "srez_input",
+        "srez_metrics",
+        "srez_report",
+        "srez_resume",
+        "srez_source",
+    },
+    "srez_card": {"srez_image", "srez_report"},
+    "srez_report": {"srez_chart", "srez_image", "srez_metrics"},
+    "srez_chart": set(),
     "srez_watch": {"srez_generator", "srez_image", "srez_metrics"},
     "srez_saver": {"srez_checkpoint"},
     "srez_demo": {"srez_image"},
