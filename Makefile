@@ -43,7 +43,7 @@ test.jpg: | .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt $(CUDA)
 	@touch $@
 
-.venv/ready-dev: requirements-dev.txt requirements-face.txt .venv/ready
+.venv/ready-dev: requirements-dev.txt requirements-export.txt requirements-face.txt .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

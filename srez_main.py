@@ -84,6 +84,13 @@ def _define_flags():
         lower=0,
     )
     _path("evaluation_dir", "evaluation", "Folder for what --run evaluate finds.")
+    _choice(
+        "export_format",
+        "keras",
+        ["keras", "onnx", "savedmodel", "tflite"],
+        "What --run export writes; onnx needs requirements-export.txt.",
+    )
+    _path("export_output", "generator", "Where --run export writes to; the suffix is added.")
     _float(
         "gene_l1_factor",
         0.90,
@@ -153,7 +160,8 @@ def _define_flags():
         "demo",
         sorted(MODES),
         "Train a network, make the video of its training (demo), enlarge a picture (infere), "
-        "measure how good it is (evaluate), or how fast (bench).",
+        "measure how good it is (evaluate) or how fast (bench), or write the network for other "
+        "programs (export).",
     )
     _integer(
         "sample_size",
@@ -246,6 +254,15 @@ def _evaluate():
     )
 
 
+def _export():
+    _load_tensorflow()
+    import srez_export
+
+    srez_export.export(
+        FLAGS.checkpoint_dir, FLAGS.weights, FLAGS.export_format, FLAGS.export_output
+    )
+
+
 def _bench():
     _load_tensorflow()
     import srez_bench
@@ -257,6 +274,7 @@ MODES = {
     "bench": _bench,
     "demo": _demo,
     "evaluate": _evaluate,
+    "export": _export,
     "infer": _infer,
     "infere": _infer,
     "train": _train,

@@ -95,17 +95,20 @@ class UpConv2DTranspose(keras.layers.Conv2DTranspose):
         batch, height, width, _ = input_shape
         return (batch, height and 2 * height, width and 2 * width, self.filters)
 
-    def call(self, inputs):
-        """Maps [B, H, W, C] to [B, 2H, 2W, filters]."""
+    def folded_kernel(self):
+        """The kernel [4, 4, filters, C] of the one transposed convolution that both steps are."""
         kernel = tf.convert_to_tensor(self.kernel)
-        boxed = sum(
+        return sum(
             tf.pad(kernel, ((top, 1 - top), (left, 1 - left), (0, 0), (0, 0)))
             for top in (0, 1)
             for left in (0, 1)
         )
+
+    def call(self, inputs):
+        """Maps [B, H, W, C] to [B, 2H, 2W, filters]."""
         batch, height, width, _ = tf.unstack(tf.shape(inputs))
         shape = (batch, 2 * height, 2 * width, self.filters)
-        return tf.nn.conv2d_transpose(inputs, boxed, shape, strides=2) + self.bias
+        return tf.nn.conv2d_transpose(inputs, self.folded_kernel(), shape, strides=2) + self.bias
 
 
 def _generator(channels, momentum):
