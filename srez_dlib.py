@@ -11,8 +11,9 @@ from PIL import Image
 # The detector knows faces from 80 pixels on. So a small picture is searched enlarged, and a large
 # one reduced: its faces are large, too, and 4 megapixels take a third of a second.
 SEARCH_SIDE = 2000  # pixels of the searched picture's longer side, at most
-MAX_ENLARGEMENT = 8  # for the search; beyond that there is nothing left to find
-MIN_SCORE = 0.2  # of the surest find; above it are 97 of 100 CelebA faces of 44x54 pixels
+# For the search. It finds 77 of 100 CelebA faces whose box is 16 pixels, 12 or 16 times no more.
+MAX_ENLARGEMENT = 8
+MIN_SCORE = 0.2  # of the surest find: below, most of what is found in photos is no face
 SURE_SCORE = 0.5  # of the others, for beside a face, a badge may pass for one with less
 LANDMARK_SIDE = 400  # pixels; dlib's landmarks are whole pixels, so a face is magnified for them
 DESCRIPTOR_SIDE = 150  # pixels; what the descriptor network takes

@@ -8,7 +8,7 @@ from srez_checkpoint import is_whole, newest_checkpoint, read_run, restore
 from srez_model import SCALE, build_generator
 
 WEIGHTS = ("best", "ema", "raw")
-CHUNK = 32  # pictures through the network at a time: bounds the memory
+CHUNK = 32  # pictures; bounds the memory
 
 
 def load_generator(checkpoint_dir, weights):
@@ -55,7 +55,7 @@ def choose_checkpoint(checkpoint_dir, weights):
     return path, "average", f"averaged weights of {path}, {reason}"
 
 
-def upscale(generator, low_res):
-    """Maps images [B, H, W, 3] in [0, 1] to float32 [B, 4H, 4W, 3] in [0, 1], in parts if many."""
-    parts = [low_res[at : at + CHUNK] for at in range(0, len(low_res), CHUNK)]
+def upscale(generator, low_res, at_once=CHUNK):
+    """Maps images [B, H, W, 3] in [0, 1] to float32 [B, 4H, 4W, 3] in [0, 1], `at_once` a time."""
+    parts = [low_res[at : at + at_once] for at in range(0, len(low_res), at_once)]
     return np.concatenate([generator(part, training=False) for part in parts])

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # of an aligned CelebA picture
+CELEBA_EYES = (69, 111), (108, 111)  # (x, y) of the pixels its eyes are aligned to
 BOX_LEFT, BOX_TOP, BOX_SIDE = 25, 60, 128  # what training sees of it: face and some hair
 MAX_BYTES = 2**28  # of a picture's file
 MAX_PIXELS = 120_000_000  # of a picture: a camera's 100 megapixels, and some
@@ -90,16 +91,18 @@ def printable(text):
 
 
 def write_image(path, image):
-    """Writes a float image [H, W, 3] in [0, 1] as PNG: whole or not at all.
+    """Writes an image [H, W, 3], floats in [0, 1] or uint8, as PNG: whole or not at all.
 
-    Values outside of [0, 1] are clipped. Raises OSError where `path` can't be written.
+    Floats outside of [0, 1] are clipped. Raises OSError where `path` can't be written.
     """
     with atomic_path(path) as temporary:
         Image.fromarray(to_uint8(image)).save(temporary, format="png")
 
 
 def to_uint8(image):
-    """Turns floats in [0, 1] into uint8 in [0, 255]: clip, round, cast."""
+    """Turns floats in [0, 1] into uint8 in [0, 255]: clip, round, cast. Leaves uint8 as it is."""
+    if image.dtype == np.uint8:
+        return image
     return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from srez_dlib import find_faces, missing
 from srez_generator import load_generator, upscale
 from srez_image import (
-    PICTURE_SUFFIXES,
+    MAX_PIXELS,
     celeba_box,
     centre_square,
     comparison_grid,
@@ -20,36 +21,37 @@ from srez_image import (
     read_image,
     write_image,
 )
+from srez_jobs import Job, list_jobs
+from srez_model import SCALE
+from srez_photo import align_face, describe_face, put_back
+from srez_tile import upscale_tiled
 
 COMPARISON_SIDE = 256  # pixels; a small picture is magnified to about that for the eye
+SAMPLE_SIDE = 128  # pixels; of a whole picture its middle is compared
 
 
-def infer(infer_input, infer_output, checkpoint_dir, weights, infer_batch):
+def infer(
+    infer_input, infer_output, checkpoint_dir, weights, infer_batch, faces="off", full_tile=None
+):
     """Enlarges a picture, or each one in a folder, with a run's `weights`.
 
     Writes PNG to `infer_output` (None: result.png, or the folder result for a folder), and beside
     it a comparison of input, bicubic interpolation and result. `weights` is one of
     srez_generator.WEIGHTS, `infer_batch` how many pictures of a folder go through the network at
-    a time.
+    a time. With `faces` "auto" the faces in a photo are enlarged, each by itself, and put back into
+    it. With a `full_tile` the whole picture is enlarged, that many pixels square at a time.
 
     Raises:
         OSError: no checkpoint, no input, output over the input, or some pictures of a folder
             could not be read; then these are named and the others written.
     """
-    source = Path(infer_input)
-    if not source.exists():
-        raise FileNotFoundError(
-            f"--infer_input={infer_input} does not exist: give a picture or a folder of them"
-        )
-    if not source.is_dir():
-        target = Path(infer_output or "result.png")
-        jobs = [_Job(source, target, target.with_name(f"{target.stem}_compare.png"))]
-    else:
-        jobs = _folder_jobs(source, Path(infer_output or "result"))
-    _refuse_overwriting(jobs)
+    jobs = list_jobs(infer_input, infer_output, faces == "auto" and full_tile is None)
     generator, size = load_generator(checkpoint_dir, weights)
-    failures = _infer_all(jobs, generator, size, infer_batch)
-    if failures and not source.is_dir():
+    if full_tile is None:
+        failures = _infer_all(jobs, generator, size, infer_batch)
+    else:
+        failures = _infer_whole(jobs, generator, full_tile)
+    if failures and not Path(infer_input).is_dir():
         raise failures[0]
     for failure in failures:
         print(failure, file=sys.stderr)
@@ -63,8 +65,7 @@ def to_low_res(image, size):
     A 178x218 picture is taken for an aligned CelebA one: its box, averaged to size x size. One of
     at most 2 * size pixels is taken as it is. Of any other the largest centred square is averaged.
     """
-    height, width, _ = image.shape
-    if max(height, width) <= 2 * size:
+    if _is_tiny(image, size):
         how, crop = "taken as it is", image
     elif (box := celeba_box(image)) is not None:
         how, crop = f"the dataset's box, averaged to {size}x{size}", box
@@ -77,12 +78,14 @@ def to_low_res(image, size):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Job:
-    """A picture to enlarge, and where its result and its comparison go."""
+class _Item:
+    """A picture that was read: what of it goes through the network, and what to say about that."""
 
-    source: Path
-    target: Path
-    comparison: Path
+    job: Job
+    low_res: np.ndarray  # [n, h, w, 3] in [0, 1]: the picture, or n faces
+    hows: list  # n lines for the console
+    eyes: np.ndarray | None  # [n, 2, 2] of the faces, or None
+    tip: str  # on what to install, if anything
 
 
 def _infer_all(jobs, generator, size, infer_batch):
@@ -90,15 +93,13 @@ def _infer_all(jobs, generator, size, infer_batch):
 
     Pictures of one size go through the network together, `infer_batch` at a time.
     """
-    for folder in {path.parent for job in jobs for path in (job.target, job.comparison)}:
-        folder.mkdir(parents=True, exist_ok=True)
+    _make_folders(jobs)
     failures, writes, waiting = [], [], collections.defaultdict(list)
     with concurrent.futures.ThreadPoolExecutor() as pool:
 
         def flush(ready):
-            results = upscale(generator, np.concatenate([low_res for _, low_res, _ in ready]))
-            for item, result in zip(ready, results, strict=True):
-                writes.append(pool.submit(_write, *item, result))
+            for item, results in _upscale_items(generator, ready, infer_batch):
+                writes.append(pool.submit(_write, item, results))
 
         reads = [pool.submit(_read, job, size) for job in jobs]
         for read in tqdm.tqdm(reads, unit="picture", disable=_is_quiet(jobs)):
@@ -107,84 +108,126 @@ def _infer_all(jobs, generator, size, infer_batch):
             except OSError as error:
                 failures.append(error)
                 continue
-            ready = waiting[item[1].shape]
-            ready.append(item)
-            if len(ready) == infer_batch:
-                flush(waiting.pop(item[1].shape))
+            shape = item.low_res.shape[1:]
+            waiting[shape].append(item)
+            if sum(len(item.low_res) for item in waiting[shape]) >= infer_batch:
+                flush(waiting.pop(shape))
         for ready in waiting.values():
             flush(ready)
+        said = set()
         for write in writes:
             try:
-                tqdm.tqdm.write(write.result())
+                lines = write.result()
             except OSError as error:
                 failures.append(error)
+                continue
+            for line in lines:
+                if line not in said:  # a tip is the same for all
+                    tqdm.tqdm.write(line)
+                said.add(line)
     return failures
+
+
+def _upscale_items(generator, items, infer_batch):
+    """Gives each item with its results [n, 4h, 4w, 3]; the items' pictures are of one size."""
+    low_res = np.concatenate([item.low_res for item in items])
+    results = upscale(generator, low_res, infer_batch)
+    ends = np.cumsum([len(item.low_res) for item in items])
+    return zip(items, np.split(results, ends[:-1]), strict=True)
+
+
+def _make_folders(jobs):
+    for folder in {path.parent for job in jobs for path in (job.target, job.comparison)}:
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _is_quiet(jobs):
     return len(jobs) == 1 or not sys.stderr.isatty()
 
 
+def _is_tiny(image, size):
+    return max(image.shape[:2]) <= 2 * size
+
+
 def _read(job, size):
-    """(job, its low_res [1, h, w, 3], a line that says how it was made)."""
+    """The item of a job: the faces in a photo, if they are wanted and found, else the picture."""
     image = read_image(job.source)
-    low_res, how = to_low_res(image, size)
-    source = printable(str(job.source))
-    return job, low_res, f"{source} ({image.shape[1]}x{image.shape[0]}, {how})"
+    is_photo = celeba_box(image) is None and not _is_tiny(image, size)
+    is_wanted = job.photo is not None and is_photo
+    tip = missing() if is_wanted else ""
+    eyes = find_faces(image) if is_wanted and not tip else ()
+    if len(eyes) > 0:
+        low_res = np.stack([align_face(image, pair, size) for pair in eyes])
+        hows = [describe_face(pair, size, SCALE * size) for pair in eyes]
+    else:
+        eyes = None
+        low_res, how = to_low_res(image, size)
+        hows = [f"no face found: {how}" if is_wanted and not tip else how]
+    source = f"{printable(str(job.source))} ({image.shape[1]}x{image.shape[0]}"
+    return _Item(job, low_res, [f"{source}, {how})" for how in hows], eyes, tip)
 
 
-def _write(job, low_res, how, result):
-    """Writes a result [H, W, 3] and its comparison; returns the line for the console."""
-    shape = result.shape[:2]
+def _write(item, results):
+    """Writes an item's results [n, H, W, 3] and what belongs to them; returns console lines."""
+    job, lines = item.job, [item.tip] if item.tip else []
+    for target, how, result in zip(job.targets(len(results)), item.hows, results, strict=True):
+        write_image(target, result)
+        lines.append(f"{how} -> {_name_and_size(target, result)}")
+    if item.eyes is not None:
+        # Read again: to keep the photos of a whole folder would take too much memory.
+        image = read_image(job.source)
+        photo = put_back(image, item.eyes, results)
+        job.photo.parent.mkdir(exist_ok=True)
+        write_image(job.photo, photo)
+        times = photo.shape[0] // image.shape[0]
+        how = "the photo" if times == 1 else f"the photo, {times} times as large,"
+        lines.append(f"{how} with faces put back -> {_name_and_size(job.photo, photo)}")
+    _write_comparison(job.comparison, item.low_res, results)
+    return lines
+
+
+def _write_comparison(path, low_res, results):
+    """Writes inputs [n, h, w, 3], bicubic interpolation and results [n, H, W, 3], side by side."""
+    shape = results.shape[1:3]
     columns = [
         tf.image.resize(low_res, shape, method="nearest").numpy(),
         tf.image.resize(low_res, shape, method="bicubic").numpy(),
-        result[None],
+        results,
     ]
-    write_image(job.target, result)
-    magnify = max(COMPARISON_SIDE // max(shape), 1)
-    write_image(job.comparison, comparison_grid(columns, magnify))
-    return f"{how} -> {printable(str(job.target))} ({shape[1]}x{shape[0]})"
+    write_image(path, comparison_grid(columns, max(COMPARISON_SIDE // max(shape), 1)))
 
 
-def _folder_jobs(source, folder):
-    """A job for each picture in the folder, not in folders inside it."""
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"--infer_output={folder} is a file: give a folder, as the input")
-    paths = sorted(
-        path
-        for path in source.iterdir()
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
-    )
-    if not paths:
-        raise FileNotFoundError(
-            f"--infer_input={source} holds no {' '.join(PICTURE_SUFFIXES)} pictures"
+def _name_and_size(path, image):
+    return f"{printable(str(path))} ({image.shape[1]}x{image.shape[0]})"
+
+
+def _infer_whole(jobs, generator, tile):
+    """Enlarges the jobs' pictures as wholes; returns the OSErrors of those that failed."""
+    _make_folders(jobs)
+    failures = []
+    for job in jobs:
+        try:
+            print(_enlarge_whole(job, generator, tile))
+        except OSError as error:
+            failures.append(error)
+    return failures
+
+
+def _enlarge_whole(job, generator, tile):
+    """Enlarges one picture and compares its middle; returns the line for the console."""
+    image = read_image(job.source)
+    height, width, _ = image.shape
+    source = _name_and_size(job.source, image)
+    if height * width * SCALE**2 > MAX_PIXELS:
+        raise OSError(
+            f"{source}: four times that is more than {MAX_PIXELS:,} pixels: "
+            "give a smaller picture, or do without --upscale_full"
         )
-    stems = [path.stem for path in paths]
-    names = [path.name if stems.count(path.stem) > 1 else path.stem for path in paths]
-    if len({name.lower() for name in names}) < len(names):  # a.jpg beside a.png and a.jpg.png
-        names = [path.name for path in paths]
-    return [
-        _Job(path, folder / f"{name}.png", folder / "compare" / f"{name}.png")
-        for path, name in zip(paths, names, strict=True)
-    ]
-
-
-def _refuse_overwriting(jobs):
-    """Raises OSError if a result would go over an input, by whatever name, or over a folder."""
-    inputs = {_identity(job.source) for job in jobs} - {None}
-    for path in (path for job in jobs for path in (job.target, job.comparison)):
-        if path.is_dir():
-            raise IsADirectoryError(f"--infer_output={path} is a folder: give another")
-        if _identity(path) in inputs:
-            name = printable(str(path))
-            raise OSError(f"--infer_output would overwrite the input {name}: give another")
-
-
-def _identity(path):
-    """What tells a file from others whatever links lead to it, or None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+    result = upscale_tiled(lambda low_res: upscale(generator, low_res), image, tile)
+    write_image(job.target, result)
+    top, left = (max(side - SAMPLE_SIDE, 0) // 2 for side in (height, width))
+    low_res = image[top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE]
+    sample = result[SCALE * top :, SCALE * left :]
+    sample = sample[: SCALE * low_res.shape[0], : SCALE * low_res.shape[1]]
+    _write_comparison(job.comparison, low_res[None] / np.float32(255), sample[None] / 255.0)
+    return f"{source} -> {_name_and_size(job.target, result)}"

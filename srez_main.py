@@ -91,6 +91,12 @@ def _define_flags():
         "What --run export writes; onnx needs requirements-export.txt.",
     )
     _path("export_output", "generator", "Where --run export writes to; the suffix is added.")
+    _choice(
+        "faces",
+        "auto",
+        ["auto", "off"],
+        "auto: enlarge each face in a photo and put it back; off: take the centred square.",
+    )
     _float(
         "gene_l1_factor",
         0.90,
@@ -177,6 +183,12 @@ def _define_flags():
         "Pictures kept for testing where no list_eval_partition.txt says which.",
     )
     _integer(
+        "tile",
+        128,
+        "Side of the squares that --upscale_full takes at a time, in pixels of the input.",
+        lower=16,
+    )
+    _integer(
         "train_batches",
         0,
         "Batches to train in all; --train_time then counts only if it is given too. 0: no limit.",
@@ -189,6 +201,11 @@ def _define_flags():
         "Minutes to train in all.",
         lambda value: value > 0,
         "a number of minutes above 0",
+    )
+    _switch(
+        "upscale_full",
+        False,
+        "Enlarge the whole picture four times, whatever its size, rather than a face in it.",
     )
     _choice(
         "weights",
@@ -240,7 +257,13 @@ def _infer():
 
     output = FLAGS.infer_output if FLAGS["infer_output"].present else None
     srez_infer.infer(
-        FLAGS.infer_input, output, FLAGS.checkpoint_dir, FLAGS.weights, FLAGS.infer_batch
+        FLAGS.infer_input,
+        output,
+        FLAGS.checkpoint_dir,
+        FLAGS.weights,
+        FLAGS.infer_batch,
+        faces=FLAGS.faces,
+        full_tile=FLAGS.tile if FLAGS.upscale_full else None,
     )
 
 

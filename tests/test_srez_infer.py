@@ -1,13 +1,18 @@
 import os
+import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
+from skimage import data
 
 import srez_generator
 import srez_infer
+import srez_main
 from srez_image import celeba_box, read_image
 from srez_input import load_pictures
+from srez_jobs import list_jobs
 from srez_source import open_source
 from tests.odd_files import jpeg, png
 
@@ -116,14 +121,6 @@ def test_a_folder_gives_what_each_picture_alone_gives(run, faces, tmp_path):
         assert np.abs(together - read_image("one.png")).max() <= 1
 
 
-def test_names_that_would_be_equal_all_keep_their_suffix(tmp_path):
-    for name in ("a.jpg", "a.png", "a.jpg.png", "b.png"):
-        (tmp_path / name).touch()
-    jobs = srez_infer._folder_jobs(tmp_path, tmp_path / "out")
-    names = [job.target.name for job in jobs]
-    assert names == ["a.jpg.png", "a.jpg.png.png", "a.png.png", "b.png.png"]
-
-
 def test_a_folder_is_not_written_into_a_file(run, tmp_path, faces):
     (tmp_path / "file.png").touch()
     with pytest.raises(NotADirectoryError, match="--infer_output=file.png is a file"):
@@ -172,7 +169,7 @@ def test_a_result_is_not_written_over_a_folder(tmp_path, monkeypatch):
 
 def test_odd_pictures_are_enlarged_and_hostile_ones_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
-        srez_infer, "upscale", lambda _, low_res: low_res.repeat(4, axis=1).repeat(4, axis=2)
+        srez_infer, "upscale", lambda _, low_res, *__: low_res.repeat(4, axis=1).repeat(4, axis=2)
     )
     folder = tmp_path / "in"
     folder.mkdir()
@@ -184,7 +181,7 @@ def test_odd_pictures_are_enlarged_and_hostile_ones_named(tmp_path, monkeypatch,
     (folder / "cut.jpg").write_bytes(jpeg()[:3000])
     (folder / "gone.jpg").symlink_to("nowhere")
     os.mkfifo(folder / "pipe.jpg")
-    jobs = srez_infer._folder_jobs(folder, tmp_path / "out")
+    jobs = list_jobs(folder, tmp_path / "out", False)
     failures = srez_infer._infer_all(jobs, None, 16, 2)
     assert len(failures) == 4
     assert not any("\n" in str(failure) for failure in failures)
@@ -200,11 +197,11 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
 
     (tmp_path / "in.jpg").write_bytes(jpeg())
     monkeypatch.setattr(
-        srez_infer, "upscale", lambda _, low_res: low_res.repeat(4, axis=1).repeat(4, axis=2)
+        srez_infer, "upscale", lambda _, low_res, *__: low_res.repeat(4, axis=1).repeat(4, axis=2)
     )
     monkeypatch.setattr(Image.Image, "save", fail)
     target = tmp_path / "out" / "a.png"
-    job = srez_infer._Job(tmp_path / "in.jpg", target, target.with_name("a_compare.png"))
+    [job] = list_jobs(tmp_path / "in.jpg", target, False)
     [failure] = srez_infer._infer_all([job], None, 16, 1)
     assert str(failure) == "full"
     assert os.listdir(tmp_path / "out") == []
@@ -218,3 +215,171 @@ def test_a_missing_picture_or_folder_or_checkpoint_is_named(run, faces, tmp_path
         run("empty")
     with pytest.raises(FileNotFoundError, match="--checkpoint_dir=nowhere; run --run train first"):
         srez_infer.infer(faces / "00.jpg", None, "nowhere", "ema", 16)
+
+
+@pytest.fixture
+def enlarge(here, monkeypatch):
+    """Enlarges in an empty folder with bicubic interpolation in place of a network."""
+
+    def upscale(_, low_res, *__):
+        size = tuple(4 * side for side in low_res.shape[1:3])
+        return tf.image.resize(low_res, size, "bicubic").numpy().clip(0, 1)
+
+    monkeypatch.setattr(srez_infer, "load_generator", lambda *_: (None, 16))
+    monkeypatch.setattr(srez_infer, "upscale", upscale)
+
+    def infer(infer_input, infer_output=None, faces="auto", full_tile=None):
+        srez_infer.infer(infer_input, infer_output, "checkpoint", "ema", 16, faces, full_tile)
+
+    return infer
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of public-domain photos: one face, the same turned, two faces, none."""
+    folder = tmp_path_factory.mktemp("photos")
+    astronaut = Image.fromarray(data.astronaut())
+    astronaut.save(folder / "one.png")
+    astronaut.rotate(20, Image.Resampling.BICUBIC, expand=True).save(folder / "turned.png")
+    mirrored = astronaut.resize((200, 200)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    two = Image.new("RGB", (712, 512))
+    two.paste(astronaut, (200, 0))
+    two.paste(mirrored, (0, 156))
+    two.save(folder / "two.png")
+    Image.fromarray(data.coffee()).save(folder / "none.png")
+    return folder
+
+
+def test_a_face_in_a_photo_is_enlarged_and_put_back(enlarge, photos, here, capsys):
+    enlarge(photos / "one.png")
+    names = ["result.png", "result_compare.png", "result_photo.png"]
+    assert sorted(os.listdir(here)) == names
+    assert read_image("result.png").shape == (64, 64, 3)
+    assert read_image("result_compare.png").shape == (256, 768, 3)
+    difference = np.abs(read_image("result_photo.png").astype(int) - data.astronaut())
+    outside = np.ones((512, 512), bool)
+    outside[24:190, 145:305] = False
+    assert difference[outside].max() == 0
+    assert 1 < difference[70:150, 190:260].mean() < 20
+    out = capsys.readouterr().out
+    assert "a face in 141x141 pixels, averaged to 16x16" in out
+    assert "result_photo.png (512x512)" in out
+
+
+def test_a_turned_photo_gives_the_same_face(enlarge, photos):
+    enlarge(photos / "one.png", "one.png")
+    enlarge(photos / "turned.png", "turned.png")
+    difference = read_image("one.png").astype(int) - read_image("turned.png")
+    assert np.abs(difference).mean() < 3
+
+
+def test_several_faces_are_numbered_from_left_to_right(enlarge, photos, here, capsys):
+    enlarge(photos / "one.png")
+    one = read_image("result.png").astype(int)
+    (here / "result.png").unlink()
+    enlarge(photos / "two.png")
+    assert not (here / "result.png").exists()
+    left, right = (read_image(f"result_{number}.png") for number in (1, 2))
+    assert np.abs(left[:, ::-1] - one).mean() < 8
+    assert np.abs(right - one).mean() < 3
+    assert read_image("result_compare.png").shape == (512, 768, 3)
+    assert read_image("result_photo.png").shape == (1024, 1424, 3)
+    assert "the photo, 2 times as large, with faces put back" in capsys.readouterr().out
+
+
+def test_without_a_face_the_centred_square_is_taken_and_that_is_said(enlarge, photos, here, capsys):
+    enlarge(photos / "none.png")
+    assert sorted(os.listdir(here)) == ["result.png", "result_compare.png"]
+    assert "no face found: the centred square" in capsys.readouterr().out
+
+
+def test_faces_off_takes_the_centred_square_of_any_photo(enlarge, photos, here, capsys):
+    enlarge(photos / "one.png", faces="off")
+    assert sorted(os.listdir(here)) == ["result.png", "result_compare.png"]
+    assert "no face found" not in capsys.readouterr().out
+
+
+def test_neither_celeba_nor_tiny_pictures_are_searched(enlarge, faces, here, monkeypatch):
+    def find_faces(_):
+        raise AssertionError
+
+    monkeypatch.setattr(srez_infer, "find_faces", find_faces)
+    enlarge(faces / "00.jpg")
+    Image.new("RGB", (32, 20), "teal").save("tiny.png")
+    enlarge("tiny.png")
+    assert read_image("result.png").shape == (80, 128, 3)
+
+
+def test_a_folder_of_photos_gives_faces_photos_and_comparisons(enlarge, photos, here):
+    enlarge(photos, "out")
+    results = ["compare", "none.png", "one.png", "photo", "turned.png", "two_1.png", "two_2.png"]
+    assert sorted(os.listdir(here / "out")) == results
+    assert sorted(os.listdir(here / "out" / "photo")) == ["one.png", "turned.png", "two.png"]
+    assert len(os.listdir(here / "out" / "compare")) == 4
+    enlarge(photos / "two.png")
+    for number in (1, 2):
+        alone = read_image(here / f"result_{number}.png")
+        assert (read_image(here / "out" / f"two_{number}.png") == alone).all()
+
+
+def test_without_dlib_it_is_said_once_how_to_get_it(enlarge, photos, here, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    enlarge(photos, "out")
+    out = capsys.readouterr().out
+    assert out.count("pip install -r requirements-face.txt") == 1
+    assert out.count("the centred square") == 4
+    assert sorted(os.listdir(here / "out")) == [
+        *("compare", "none.png", "one.png", "turned.png", "two.png")
+    ]
+
+
+def test_without_dlib_nothing_is_said_where_no_face_is_looked_for(
+    enlarge, faces, photos, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    enlarge(faces / "00.jpg")
+    enlarge(photos / "one.png", faces="off")
+    assert "requirements-face.txt" not in capsys.readouterr().out
+
+
+def test_a_whole_picture_is_enlarged_four_times(enlarge, photos, here, capsys):
+    enlarge(photos / "none.png", full_tile=128)
+    assert sorted(os.listdir(here)) == ["result.png", "result_compare.png"]
+    result = read_image("result.png")
+    assert result.shape == (1600, 2400, 3)
+    averaged = result.reshape(400, 4, 600, 4, 3).mean(axis=(1, 3))
+    assert np.abs(averaged - read_image(photos / "none.png")).mean() < 2
+    comparison = read_image("result_compare.png")
+    assert comparison.shape == (512, 1536, 3)
+    assert np.abs(comparison[:, 1024:].astype(int) - result[544:1056, 944:1456]).max() <= 1
+    assert "none.png (600x400) -> result.png (2400x1600)" in capsys.readouterr().out
+
+
+def test_a_whole_folder_is_enlarged_and_its_bad_pictures_named(enlarge, here, capsys):
+    (here / "in").mkdir()
+    (here / "in" / "a.jpg").write_text("broken")
+    Image.new("RGB", (178, 218)).save(here / "in" / "b.png")
+    with pytest.raises(OSError, match="1 of 2 pictures failed"):
+        enlarge("in", full_tile=128)
+    assert read_image("result/b.png").shape == (872, 712, 3)
+    assert "a.jpg: cannot be read" in capsys.readouterr().err
+
+
+def test_a_picture_too_large_to_enlarge_as_a_whole_is_named(enlarge, here):
+    Image.new("RGB", (7501, 1000)).save("wide.png")
+    with pytest.raises(OSError, match=r"wide.png \(7501x1000\): four times .* a smaller picture"):
+        enlarge("wide.png", full_tile=128)
+    assert os.listdir(here) == ["wide.png"]
+
+
+def test_the_command_line_enlarges_a_whole_picture_and_a_face(trained, photos, here):
+    with Image.open(photos / "one.png") as image:
+        image.resize((70, 70)).save("small.png")
+    command = ["srez_main.py", "--run=infere", f"--checkpoint_dir={trained[0] / 'checkpoint'}"]
+    assert srez_main.main([*command, "--infer_input=small.png", "--upscale_full", "--tile=32"]) == 0
+    assert read_image("result.png").shape == (280, 280, 3)
+    assert (
+        srez_main.main([*command, f"--infer_input={photos / 'one.png'}", "--noupscale_full"]) == 0
+    )
+    assert read_image("result.png").shape == (64, 64, 3)
+    assert read_image("result_photo.png").shape == (512, 512, 3)

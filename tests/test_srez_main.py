@@ -35,6 +35,7 @@ NEW_DEFAULTS = {
     "evaluation_dir": "evaluation",
     "export_format": "keras",
     "export_output": "generator",
+    "faces": "auto",
     "infer_batch": 16,
     "infer_input": "test.jpg",
     "infer_output": "result.png",
@@ -44,7 +45,9 @@ NEW_DEFAULTS = {
     "noise_level": 0.03,
     "precision": "float32",
     "resume": True,
+    "tile": 128,
     "train_batches": 0,
+    "upscale_full": False,
     "weights": "best",
 }
 # Arguments, and what the one line on stderr has to name.
@@ -56,6 +59,7 @@ BAD_COMMAND_LINES = [
     ("--ema=1", "--ema=1.0: expected a number from 0 to below 1"),
     ("--epsilon=0", "--epsilon=0.0: expected a number above 0"),
     ("--epsilon=nan", "--epsilon=nan: expected a number above 0"),
+    ("--faces=on", "--faces=on: expected one of auto, off"),
     ("--gene_l1_factor=1.5", "--gene_l1_factor=1.5: expected a number from 0 to 1"),
     ("--infer_output=x.jpg", "infer_output=x.jpg: expected a path that ends in .png"),
     ("--learning_rate_half_life=-5", "--learning_rate_half_life=-5: expected a whole number"),
@@ -71,6 +75,7 @@ BAD_COMMAND_LINES = [
     ("--run", "--run: expected one of bench, demo, evaluate, export, infer, infere, train"),
     ("--sample_size=68", "--sample_size=68: expected a multiple of 8 from 64 to 128"),
     ("--sample_size=136", "--sample_size=136: expected a multiple of 8 from 64 to 128"),
+    ("--tile=15", "--tile=15: expected a whole number from 16 up"),
     ("--train_dir=", "--train_dir=: expected a path"),
     ("--train_time=0", "--train_time=0.0: expected a number of minutes above 0"),
     ("--weights=new", "--weights=new: expected one of best, ema, raw"),
