@@ -24,10 +24,9 @@ from srez_image import (
 from srez_jobs import Job, list_jobs
 from srez_model import SCALE
 from srez_photo import align_face, describe_face, put_back
-from srez_tile import upscale_tiled
+from srez_tile import as_graph, middle, upscale_tiled
 
 COMPARISON_SIDE = 256  # pixels; a small picture is magnified to about that for the eye
-SAMPLE_SIDE = 128  # pixels; of a whole picture its middle is compared
 
 
 def infer(
@@ -204,16 +203,16 @@ def _name_and_size(path, image):
 def _infer_whole(jobs, generator, tile):
     """Enlarges the jobs' pictures as wholes; returns the OSErrors of those that failed."""
     _make_folders(jobs)
-    failures = []
+    network, failures = as_graph(generator), []
     for job in jobs:
         try:
-            print(_enlarge_whole(job, generator, tile))
+            print(_enlarge_whole(job, network, tile))
         except OSError as error:
             failures.append(error)
     return failures
 
 
-def _enlarge_whole(job, generator, tile):
+def _enlarge_whole(job, network, tile):
     """Enlarges one picture and compares its middle; returns the line for the console."""
     image = read_image(job.source)
     height, width, _ = image.shape
@@ -223,11 +222,7 @@ def _enlarge_whole(job, generator, tile):
             f"{source}: four times that is more than {MAX_PIXELS:,} pixels: "
             "give a smaller picture, or do without --upscale_full"
         )
-    result = upscale_tiled(lambda low_res: upscale(generator, low_res), image, tile)
+    result = upscale_tiled(network, image, tile)
     write_image(job.target, result)
-    top, left = (max(side - SAMPLE_SIDE, 0) // 2 for side in (height, width))
-    low_res = image[top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE]
-    sample = result[SCALE * top :, SCALE * left :]
-    sample = sample[: SCALE * low_res.shape[0], : SCALE * low_res.shape[1]]
-    _write_comparison(job.comparison, low_res[None] / np.float32(255), sample[None] / 255.0)
+    _write_comparison(job.comparison, *middle(image, result))
     return f"{source} -> {_name_and_size(job.target, result)}"

@@ -35,8 +35,8 @@ def describe_face(eyes, size, result_side):
     if side <= size:
         return f"{face}, enlarged {result_side / side:.1f} times"
     return (
-        f"{face}, averaged to {size}x{size}: what is invented is no better than the photo, "
-        f"{result_side / side:.2g} times its size"
+        f"{face}, averaged to {size}x{size} and so no better than in the photo: shows what is "
+        f"invented, {result_side / side:.2g} times the size"
     )
 
 

@@ -29,14 +29,7 @@ def _picture(height, width):
 def test_tiles_give_what_the_whole_picture_gives(generator):
     image = _picture(45, 37)
     whole = to_uint8(srez_infer.upscale(generator, image[None] / np.float32(255.0))[0])
-    calls = []
-
-    def upscale(low_res):
-        calls.append(low_res.shape)
-        return srez_infer.upscale(generator, low_res)
-
-    tiled = srez_tile.upscale_tiled(upscale, image, 16)
-    assert len(calls) == 9
+    tiled = srez_tile.upscale_tiled(srez_tile.as_graph(generator), image, 16)
     assert tiled.shape == (180, 148, 3)
     assert whole.std() > 20
     assert np.abs(tiled.astype(int) - whole).max() <= 1
@@ -56,11 +49,22 @@ def test_the_margin_is_the_generators_receptive_field(generator):
 def test_no_tile_with_its_margin_is_larger_than_asked_for(shape):
     sizes = []
 
-    def upscale(low_res):
+    def network(low_res):
         sizes.append(max(low_res.shape[1:3]))
         return low_res.repeat(4, axis=1).repeat(4, axis=2)
 
     image = _picture(*shape)
     expected = image.repeat(4, axis=0).repeat(4, axis=1)
-    assert (srez_tile.upscale_tiled(upscale, image, 16) == expected).all()
+    assert (srez_tile.upscale_tiled(network, image, 16) == expected).all()
     assert max(sizes) <= 16 + 2 * srez_tile.MARGIN
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((300, 131), (86, 1)), ((5, 128), (0, 0))])
+def test_the_middle_of_the_result_lies_where_that_of_the_picture_does(shape, expected):
+    image = _picture(*shape)
+    result = image.repeat(4, axis=0).repeat(4, axis=1)
+    low_res, sample = srez_tile.middle(image, result)
+    top, left = expected
+    assert (low_res[0, 0, 0] == image[top, left] / np.float32(255.0)).all()
+    assert low_res.shape == (1, min(shape[0], 128), 128, 3)
+    assert (sample == low_res.repeat(4, axis=1).repeat(4, axis=2)).all()
