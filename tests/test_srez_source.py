@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
+import srez_local
 import srez_source
 from srez_source import PARTITION, open_source, split_source
 from tests.conftest import FACES
@@ -119,7 +120,7 @@ def test_identities_tell_which_picture_has_changed(folder, tmp_path, kind):
 
 def test_identities_cost_nothing_until_they_are_asked_for(folder, monkeypatch):
     asked = []
-    monkeypatch.setattr(srez_source, "_size", lambda path: asked.append(path) or 1)
+    monkeypatch.setattr(srez_local, "size", lambda path: asked.append(path) or 1)
     source = open_source(folder)
     source.read(0)
     assert not asked

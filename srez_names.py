@@ -1,0 +1,72 @@
+"""Many names in few bytes."""
+
+import collections.abc
+import operator
+
+import numpy as np
+
+_CHUNK = 1 << 16  # names at a time
+
+
+class Names(collections.abc.Sequence):
+    """A sequence of str in few bytes: their UTF-8 (lone surrogates let pass), a line each.
+
+    `text` is a uint8 array, `ends` an array of where each line ends. Equal to any sequence of the
+    same strings. UTF-8 sorts as the strings do.
+    """
+
+    def __init__(self, text, ends):
+        self._text = text
+        self._ends = ends
+
+    def __len__(self):
+        return len(self._ends)
+
+    def __getitem__(self, number):
+        number = range(len(self))[operator.index(number)]
+        return _decoded(next(self.take(np.array([number]))))
+
+    def __iter__(self):
+        return map(_decoded, self.encoded())
+
+    def __eq__(self, other):
+        if not isinstance(other, collections.abc.Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(operator.eq, self, other))
+
+    __hash__ = None
+
+    def encoded(self):
+        """Yields the names' UTF-8."""
+        for text, ends in self._chunks():
+            start = 0
+            for end in ends.tolist():
+                yield text[start : end - 1]
+                start = end
+
+    def take(self, numbers):
+        """Yields the UTF-8 of the names of these numbers, an array."""
+        starts = np.where(numbers > 0, self._ends[numbers - 1], 0)
+        text = memoryview(self._text)
+        for start, end in zip(starts.tolist(), self._ends[numbers].tolist(), strict=True):
+            yield bytes(text[start : end - 1])
+
+    def lines(self):
+        """Yields the names in large pieces of bytes, as os.fsencode has them, a line end each."""
+        for text, _ in self._chunks():
+            yield _decoded(text).encode("utf-8", "surrogateescape")
+
+    def widest(self):
+        """Bytes of the longest name, 1 at least."""
+        return max((int(np.diff(ends, prepend=0).max()) for _, ends in self._chunks()), default=1)
+
+    def _chunks(self):
+        start = 0
+        for first in range(0, len(self), _CHUNK):
+            ends = self._ends[first : first + _CHUNK].astype(np.int64)
+            yield self._text[start : int(ends[-1])].tobytes(), ends - start
+            start = int(ends[-1])
+
+
+def _decoded(name):
+    return name.decode("utf-8", "surrogatepass")
