@@ -10,7 +10,8 @@ MODULES = sorted(path.stem for path in ROOT.glob("srez_*.py"))
 
 # Who may import whom. A module that is not here has no room yet.
 ROOMS = {
-    "srez_main": {"srez_bench", "srez_demo", "srez_infer", "srez_train"},
+    "srez_main": {"srez_bench", "srez_demo", "srez_infer", "srez_shards", "srez_train"},
+    "srez_shards": {"srez_image", "srez_parts", "srez_source"},
     "srez_bench": {
         "srez_cache",
         "srez_image",
@@ -85,6 +86,7 @@ WITHOUT_TENSORFLOW = (
     "srez_peer",
     "srez_pen",
     "srez_portrait",
+    "srez_shards",
     "srez_source",
     "srez_zip",
 )
