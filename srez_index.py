@@ -29,7 +29,7 @@ IN_MEMORY = 100_000  # entries; more of zips go to files
 _FORMAT = 1  # of the files
 _FILES, _ABOUT = ("names", "ends", "entries"), "about.json"
 _ENTRY = struct.Struct("<QLLL")
-_CHUNK = 1 << 16  # entries at a time
+_CHUNK = 4096  # entries at a time
 _WIDEST = 256  # bytes; names up to that are sorted as an array of a fixed width
 _QUIET = 2.0  # seconds before, and between, the lines that say how far a listing is
 
@@ -72,8 +72,8 @@ def build_index(paths, listings, label, folder=None):
         before = len(writer)
         for entry in listing:
             writer.add(entry.name, part << PART_SHIFT | entry.place, *entry[2:])
-            if len(writer) % 4096 == 0:
-                progress.show(len(writer))
+            if len(writer) % _CHUNK == 0:
+                progress.show(f"{len(writer):,} pictures listed so far")
         counts.append(len(writer) - before)
     index = writer.index({"prefixed": False, "counts": counts})
     if writer.in_order:
@@ -81,11 +81,11 @@ def build_index(paths, listings, label, folder=None):
     order, twice = _order(index)
     if twice is not None:
         heads = [f"{path.rstrip('/')}/".encode("utf-8", "surrogatepass") for path in paths]
-        index = _reordered(index, order, folder, heads)
+        index = _reordered(index, order, folder, progress, heads)
         order, twice = _order(index)
     if twice is not None:
         raise OSError(f"--dataset={label} names {index.names[twice]} twice: one part holds another")
-    return _reordered(index, order, folder)
+    return _reordered(index, order, folder, progress)
 
 
 def kept_index(folder, key):
@@ -203,10 +203,11 @@ def _order(index):
     return order[is_last], twice
 
 
-def _reordered(index, order, folder, heads=None):
+def _reordered(index, order, folder, progress, heads=None):
     """The Index of those entries in that order; with `heads`, its part's in front of each name."""
     writer = _Writer(folder)
     for first in range(0, len(order), _CHUNK):
+        progress.show(f"{first:,} of {len(order):,} pictures sorted so far")
         numbers = order[first : first + _CHUNK]
         entries = index.entries[numbers].tolist()
         for name, entry in zip(index.names.take(numbers), entries, strict=True):
@@ -217,14 +218,14 @@ def _reordered(index, order, folder, heads=None):
 
 
 class _Progress:
-    """Says on stderr how many pictures are listed, every few seconds."""
+    """Says on stderr how far a listing is, every few seconds."""
 
     def __init__(self, label):
         self._label = label
         self._next = time.monotonic() + _QUIET
 
-    def show(self, count):
+    def show(self, text):
         """Says it if it is time to."""
         if time.monotonic() >= self._next:
-            print(f"{self._label}: {count:,} pictures listed so far", file=sys.stderr, flush=True)
+            print(f"{self._label}: {text}", file=sys.stderr, flush=True)
             self._next = time.monotonic() + _QUIET

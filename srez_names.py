@@ -5,7 +5,7 @@ import operator
 
 import numpy as np
 
-_CHUNK = 1 << 16  # names at a time
+_CHUNK = 4096  # names at a time
 
 
 class Names(collections.abc.Sequence):

@@ -138,8 +138,12 @@ def test_without_a_folder_to_write_to_all_is_in_memory(small, tmp_path):
 
 def test_a_long_listing_says_how_far_it_is(monkeypatch, capsys):
     monkeypatch.setattr(srez_index, "_QUIET", 0.0)
-    build_index(["a"], [_entries(*map(str, range(9000)))], "a.zip", None)
+    names = [str(number) for number in range(9999, 999, -1)]
+    build_index(["a"], [_entries(*names)], "a.zip")
     assert capsys.readouterr().err.splitlines() == [
         "a.zip: 4,096 pictures listed so far",
         "a.zip: 8,192 pictures listed so far",
+        "a.zip: 0 of 9,000 pictures sorted so far",
+        "a.zip: 4,096 of 9,000 pictures sorted so far",
+        "a.zip: 8,192 of 9,000 pictures sorted so far",
     ]
