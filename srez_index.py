@@ -191,7 +191,7 @@ def _order(index):
     Also the number, among these, of a name that is in two parts, or None.
     """
     names, parts = index.names, index.parts()
-    widest = names.widest()
+    widest = max(int(names.lengths().max()), 1)
     kind = f"S{widest}" if widest <= _WIDEST else object
     keys = np.fromiter(names.encoded(), kind, len(names))
     order = np.argsort(keys, kind="stable")

@@ -56,9 +56,9 @@ class Names(collections.abc.Sequence):
         for text, _ in self._chunks():
             yield _decoded(text).encode("utf-8", "surrogateescape")
 
-    def widest(self):
-        """Bytes of the longest name, 1 at least."""
-        return max((int(np.diff(ends, prepend=0).max()) for _, ends in self._chunks()), default=1)
+    def lengths(self):
+        """How many bytes the UTF-8 of each name takes, an int64 array [N]."""
+        return np.diff(self._ends.astype(np.int64), prepend=0) - 1
 
     def _chunks(self):
         start = 0

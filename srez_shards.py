@@ -24,7 +24,10 @@ SUMS = (
 )
 ABOUT = "pack.json"  # whose shards lie in the folder
 
-_HEADERS = 128  # bytes in a zip for each entry, about: name, sizes, its line in the directory
+# Bytes that a picture takes in a shard beside its own: a header in front of it, another one in the
+# directory, and its line in the list of checksums. Its name stands in all three.
+_HEADERS, _NAMED = 144, 3
+_ENDING = 512  # bytes for the ends of directory and list
 _SIZE_BITS = 0xFFFFFFFF  # of an identity
 _THREADS = 8  # at most: they read, compute checksums and write, which needs no lock of Python's
 
@@ -45,7 +48,7 @@ def pack(dataset, output, shard_mb):
         raise OSError(f"--pack_output={output} is remote: pack into a folder here, then copy it")
     source = open_source(dataset)
     _refuse_bad_names(source)
-    cuts = _cuts(source.identities & _SIZE_BITS, shard_mb << 20)
+    cuts = _cuts(_room(source), (shard_mb << 20) - _ENDING)
     folder = Path(output)
     make_folder(folder)
     with _claimed(folder, source, shard_mb):
@@ -132,14 +135,21 @@ def _entry(name):
     return entry
 
 
-def _cuts(sizes, most):
-    """Where shards of up to `most` bytes begin among pictures of those sizes, and the last's end.
+def _room(source):
+    """The bytes that each picture takes in a shard, an int64 array.
 
-    What is too large to be a picture, or gone, is left out, so it takes no room.
+    Whose size is too large for a picture, or unknown, is left out, and so takes none.
     """
-    ends = np.cumsum(np.where(sizes > MAX_BYTES, 0, sizes + _HEADERS))
+    sizes = source.identities & _SIZE_BITS
+    room = sizes + _HEADERS + _NAMED * source.names.lengths()
+    return np.where(sizes > MAX_BYTES, 0, room)
+
+
+def _cuts(room, most):
+    """Where shards of up to `most` bytes begin among pictures of that room, and the last's end."""
+    ends = np.cumsum(room)
     cuts = [0]
-    while cuts[-1] < len(sizes):
+    while cuts[-1] < len(room):
         before = int(ends[cuts[-1] - 1]) if cuts[-1] else 0
         fitting = int(np.searchsorted(ends, before + most, side="right"))
         cuts.append(max(fitting, cuts[-1] + 1))

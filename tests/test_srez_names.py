@@ -17,10 +17,9 @@ def test_names_are_those_that_were_given_and_sort_as_their_bytes(words):
     names = _names(*words)
     assert names == words
     assert [names[number] for number in range(len(names))] == words
-    assert names.widest() >= max(
-        (len(word.encode("utf-8", "replace")) for word in words), default=1
-    )
-    by_bytes = sorted(range(len(words)), key=lambda number: list(names.encoded())[number])
+    encoded = list(names.encoded())
+    assert names.lengths().tolist() == [len(word) for word in encoded]
+    by_bytes = sorted(range(len(words)), key=encoded.__getitem__)
     assert [words[number] for number in by_bytes] == sorted(words)
 
 

@@ -35,7 +35,7 @@ def folder(faces, here):
 def small(monkeypatch):
     """A MiB of --shard_mb is 40 kB of pictures: some six to ten shards of the faces."""
     cuts = srez_shards._cuts
-    monkeypatch.setattr(srez_shards, "_cuts", lambda sizes, most: cuts(sizes, (most >> 20) * 40000))
+    monkeypatch.setattr(srez_shards, "_cuts", lambda room, most: cuts(room, -(-most >> 20) * 40000))
 
 
 def _content(folder):
@@ -115,6 +115,15 @@ def test_pictures_are_stored_and_their_shards_no_larger_than_asked_for(here):
         with zipfile.ZipFile(shard) as archive:
             assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
     assert open_source("shards/*.zip").read(40) == bytes(2_000_000)
+
+
+@pytest.mark.parametrize("length", [1, 60])
+def test_a_shard_of_many_small_pictures_is_no_larger_than_asked_for(here, length):
+    entries = [(f"{number:05d}{'x' * length}.png", b"tiny") for number in range(9000)]
+    zipped("pictures.zip", entries)
+    pack("pictures.zip", "shards", 1)
+    sizes = [shard.stat().st_size for shard in (here / "shards").glob("*.zip")]
+    assert 0.99 * (1 << 20) < max(sizes) <= 1 << 20
 
 
 def test_whole_shards_stay_and_others_are_written_again(folder, here, small, monkeypatch):
@@ -218,7 +227,7 @@ def test_an_error_while_writing_leaves_no_half_shard(folder, here, small, monkey
 _SLOW_PACK = """
 import sys, time, srez_shards
 cuts, entry = srez_shards._cuts, srez_shards._entry
-srez_shards._cuts = lambda sizes, most: cuts(sizes, 40000)
+srez_shards._cuts = lambda room, most: cuts(room, 40000)
 srez_shards._entry = lambda name: time.sleep(0.05) or entry(name)
 srez_shards.pack("pictures", "shards", 1)
 """
