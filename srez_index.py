@@ -6,6 +6,7 @@ A picture takes 20 bytes for its place, 8 for the end of its name, and its name 
 import array
 import hashlib
 import json
+import os
 import shutil
 import struct
 import sys
@@ -43,11 +44,12 @@ class Index:
     if all is in memory.
     """
 
-    def __init__(self, arrays, about, folder=None):
+    def __init__(self, arrays, about, folder=None, temporary=None):
         text, ends, self.entries = arrays
         self.names = Names(text, ends)
         self.about = about
         self.folder = folder
+        self._temporary = temporary  # as long as this is here, so are the files
 
     def parts(self):
         """The number of each picture's part, an array [N]."""
@@ -65,6 +67,8 @@ def build_index(paths, listings, label, folder=None):
     Raises:
         OSError: whatever the listings raise; a disk is full; a file is in two parts.
     """
+    if len(paths) > MAX_PARTS:
+        raise OSError(f"--dataset={label} names {len(paths)} parts, more than {MAX_PARTS}")
     writer = _Writer(folder)
     progress = _Progress(label)
     counts = []
@@ -107,6 +111,9 @@ def keep_index(index, folder, key):
     place = _place(folder, key)
     sizes = [(index.folder / name).stat().st_size for name in _FILES]
     (index.folder / _ABOUT).write_text(json.dumps(index.about | {"sizes": sizes}))
+    for name in (*_FILES, _ABOUT):
+        with open(index.folder / name, "rb") as file:
+            os.fsync(file.fileno())
     for old in place.parent.glob(f"{place.name.rpartition('-')[0]}-*"):
         shutil.rmtree(old, ignore_errors=True)
     try:
@@ -157,32 +164,37 @@ class _Writer:
     def index(self, about):
         """The Index of what was taken."""
         if self._temporary is None:
-            text, ends, entries = self._buffers
             kinds = (np.uint8, np.uint64, ENTRY)
             arrays = [np.frombuffer(*pair) for pair in zip(self._buffers, kinds, strict=True)]
             return Index(arrays, about)
         self._write()
-        index = Index(_mapped(self._temporary), about, self._temporary)
-        weakref.finalize(index, shutil.rmtree, self._temporary, ignore_errors=True)
-        return index
+        path = self._temporary.path
+        return Index(_mapped(path), about, path, self._temporary)
 
     def _write(self):
         try:
             if self._temporary is None:
-                Path(self._folder).mkdir(parents=True, exist_ok=True)
-                self._temporary = Path(tempfile.mkdtemp(prefix=".index-", dir=self._folder))
+                self._temporary = _TemporaryFolder(self._folder)
         except OSError:  # a folder that can't be written: then in memory
             self._folder = None
             return
         for name, buffer in zip(_FILES, self._buffers, strict=True):
             try:
-                with open(self._temporary / name, "ab") as file:
+                with open(self._temporary.path / name, "ab") as file:
                     file.write(buffer)
             except OSError as error:
-                shutil.rmtree(self._temporary, ignore_errors=True)
-                raise OSError(f"{self._temporary}: {error.strerror}: make room") from error
+                raise OSError(f"{self._folder}: {error.strerror}: make room") from error
         self._written += len(self._buffers[1])
         self._buffers = bytearray(), array.array("Q"), bytearray()
+
+
+class _TemporaryFolder:
+    """A new folder in `folder`, removed when this object goes, unless it was renamed."""
+
+    def __init__(self, folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self.path = Path(tempfile.mkdtemp(prefix=".index-", dir=folder))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 def _order(index):

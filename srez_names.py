@@ -24,7 +24,8 @@ class Names(collections.abc.Sequence):
 
     def __getitem__(self, number):
         number = range(len(self))[operator.index(number)]
-        return _decoded(next(self.take(np.array([number]))))
+        start = self._ends.item(number - 1) if number else 0
+        return _decoded(self._text[start : self._ends.item(number) - 1].tobytes())
 
     def __iter__(self):
         return map(_decoded, self.encoded())

@@ -129,6 +129,31 @@ def test_an_index_that_is_not_kept_leaves_no_files(small, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_listing_that_fails_leaves_no_files(small, tmp_path):
+    def listing():
+        yield from _entries(*map(str, range(99)))
+        raise OSError("the zip is damaged")
+
+    with pytest.raises(OSError, match="the zip is damaged"):
+        build_index(["a"], [listing()], "test", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_line(small, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(srez_index, "open", full, raising=False)
+    with pytest.raises(OSError, match=f"^{tmp_path}: No space left on device: make room$"):
+        build_index(["a"], [_entries(*map(str, range(99)))], "test", tmp_path)
+
+
+def test_more_parts_than_a_place_can_tell_are_refused(monkeypatch):
+    monkeypatch.setattr(srez_index, "MAX_PARTS", 2)
+    with pytest.raises(OSError, match=r"--dataset=\*.zip names 3 parts, more than 2"):
+        build_index(["a", "b", "c"], [[], [], []], "*.zip")
+
+
 def test_without_a_folder_to_write_to_all_is_in_memory(small, tmp_path):
     (tmp_path / "file").write_text("")
     index = build_index(["a"], [_entries(*map(str, range(99)))], "test", tmp_path / "file")
