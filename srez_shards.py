@@ -19,9 +19,8 @@ from srez_image import MAX_BYTES, atomic_path, make_folder, printable
 from srez_parts import PARTITION, is_picture
 from srez_source import open_source
 
-SUMS = (
-    "SHA256SUMS"  # as sha256sum -c takes it: in the folder of the shards, in each of the pictures
-)
+# As `sha256sum -c` takes it: in the folder those of the shards, in a shard those of its pictures.
+SUMS = "SHA256SUMS"
 ABOUT = "pack.json"  # whose shards lie in the folder
 
 # Bytes that a picture takes in a shard beside its own: a header in front of it, another one in the
@@ -38,7 +37,8 @@ def pack(dataset, output, shard_mb):
     In the order of their names, stored as they are, up to `shard_mb` MiB each. Writes the shards'
     SHA-256 to output/SHA256SUMS, and the pictures' to a file of that name in each shard; copies
     CelebA's list of the split. Shards that are there already and whole stay; each is written under
-    another name and renamed. Pictures that can't be read are left out, and named on stderr.
+    another name and renamed. Pictures that can't be read are left out, and named on stderr; the
+    next run tries them again.
 
     Raises:
         OSError: no pictures; `output` can't be written.
@@ -59,7 +59,7 @@ def pack(dataset, output, shard_mb):
             digests[PARTITION] = _sha256(folder / PARTITION)
         _write(folder / SUMS, _lines(digests))
     print(
-        f"{len(source.names)} pictures of {source.label} are in {len(names)} shards: "
+        f"The pictures of {source.label} are in {len(names)} shards: "
         f"train with --dataset '{folder}/faces-*.zip'."
     )
 
@@ -77,7 +77,7 @@ def _pack_all(source, folder, names, cuts):
 
     def job(name, first, end):
         path = folder / name
-        if name in known and path.is_file() and _sha256(path) == known[name]:
+        if _is_whole(path, known.get(name), end - first):
             advance(end - first)
             return known[name]
         return _write_shard(source, path, range(first, end), advance)
@@ -98,6 +98,14 @@ def _pack_all(source, folder, names, cuts):
             pool.shutdown(cancel_futures=True)
             raise
     return {name: digests[name] for name in names}
+
+
+def _is_whole(path, digest, count):
+    """Whether it is a shard with this SHA-256 of so many pictures."""
+    if not path.is_file() or _sha256(path) != digest:
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return len(archive.namelist()) == count + 1  # and their checksums
 
 
 def _write_shard(source, path, numbers, advance):

@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
+import srez_local
 import srez_shards
 from srez_input import files_of_batch
 from srez_parts import PARTITION
@@ -184,6 +185,22 @@ def test_what_can_not_be_read_is_left_out_and_said(folder, here, capsys):
     pack(folder, "shards", 1)
     assert "srez: left out, 10.jpg: not a regular file\n" in capsys.readouterr().err
     assert len(open_source("shards/*.zip").names) == FACES - 1
+
+
+def test_what_could_not_be_read_is_tried_again(folder, here, small, capsys, monkeypatch):
+    read_file = srez_local.read_file
+
+    def read(path, name):
+        if name == "10.jpg":
+            raise OSError(5, "Input/output error")
+        return read_file(path, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(srez_local, "read_file", read)
+        pack(folder, "shards", 1)
+    assert capsys.readouterr().err == "srez: left out, 10.jpg: Input/output error\n"
+    pack(folder, "shards", 1)
+    assert len(open_source("shards/*.zip").names) == FACES
 
 
 def test_an_entry_with_a_wrong_checksum_is_left_out_and_said(here, capsys):
