@@ -70,7 +70,7 @@ def build_index(paths, listings, label, folder=None):
     if len(paths) > MAX_PARTS:
         raise OSError(f"--dataset={label} names {len(paths)} parts, more than {MAX_PARTS}")
     writer = _Writer(folder)
-    progress = _Progress(label)
+    progress = Progress(label)
     counts = []
     for part, listing in enumerate(listings):
         before = len(writer)
@@ -222,14 +222,14 @@ def _reordered(index, order, folder, progress, heads=None):
         progress.show(f"{first:,} of {len(order):,} pictures sorted so far")
         numbers = order[first : first + _CHUNK]
         entries = index.entries[numbers].tolist()
-        for name, entry in zip(index.names.take(numbers), entries, strict=True):
+        for name, entry in zip(index.names.take_encoded(numbers), entries, strict=True):
             head = heads[entry[0] >> PART_SHIFT] if heads else b""
             writer.add(head + name, *entry)
     prefixed = heads is not None or index.about["prefixed"]
     return writer.index(index.about | {"prefixed": prefixed})
 
 
-class _Progress:
+class Progress:
     """Says on stderr how far a listing is, every few seconds."""
 
     def __init__(self, label):

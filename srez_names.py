@@ -46,11 +46,17 @@ class Names(collections.abc.Sequence):
                 start = end
 
     def take(self, numbers):
+        """Yields the names of these numbers, an array."""
+        return map(_decoded, self.take_encoded(numbers))
+
+    def take_encoded(self, numbers):
         """Yields the UTF-8 of the names of these numbers, an array."""
-        starts = np.where(numbers > 0, self._ends[numbers - 1], 0)
         text = memoryview(self._text)
-        for start, end in zip(starts.tolist(), self._ends[numbers].tolist(), strict=True):
-            yield bytes(text[start : end - 1])
+        for first in range(0, len(numbers), _CHUNK):
+            chunk = numbers[first : first + _CHUNK]
+            starts = np.where(chunk > 0, self._ends[chunk - 1], 0)
+            for start, end in zip(starts.tolist(), self._ends[chunk].tolist(), strict=True):
+                yield bytes(text[start : end - 1])
 
     def lines(self):
         """Yields the names in large pieces of bytes, as os.fsencode has them, a line end each."""

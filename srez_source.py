@@ -11,7 +11,7 @@ import numpy as np
 
 import srez_faces
 from srez_image import PICTURE_SUFFIXES
-from srez_index import PART_SHIFT, build_index, keep_index, kept_index
+from srez_index import PART_SHIFT, Progress, build_index, keep_index, kept_index
 from srez_parts import PARTITION, Folder, Zip, find_parts
 from srez_zip import ZipEntry
 
@@ -169,16 +169,19 @@ def _readers(parts, index):
         for number, part in enumerate(parts):
             if isinstance(part, Folder):
                 mine = np.flatnonzero(part_of == number)
-                names = index.names.take(mine)
-                sizes = (part.size(_text(name)[heads[number] :]) for name in names)
-                found[mine] = np.fromiter(sizes, np.int64, len(mine))
+                names = (name[heads[number] :] for name in index.names.take(mine))
+                found[mine] = np.fromiter(_sizes(part, names), np.int64, len(mine))
         return found
 
     return read, identify
 
 
-def _text(name):
-    return name.decode("utf-8", "surrogatepass")
+def _sizes(folder, names):
+    progress = Progress(folder.path)
+    for count, name in enumerate(names):
+        if count % 1024 == 0:
+            progress.show(f"{count:,} pictures looked at so far")
+        yield folder.size(name)
 
 
 def _listed_parts(source):

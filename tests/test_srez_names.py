@@ -26,7 +26,8 @@ def test_names_are_those_that_were_given_and_sort_as_their_bytes(words):
 def test_names_are_indexed_as_a_tuple_is():
     names = _names("a", "bb", "c\nc")
     assert (names[-1], names[np.int64(1)], len(names)) == ("c\nc", "bb", 3)
-    assert list(names.take(np.array([2, 0]))) == [b"c\nc", b"a"]
+    assert list(names.take(np.array([2, 0]))) == ["c\nc", "a"]
+    assert list(names.take_encoded(np.array([2, 0]))) == [b"c\nc", b"a"]
     for number in (3, -4):
         with pytest.raises(IndexError):
             names[number]

@@ -4,7 +4,6 @@ import sys
 
 import pytest
 
-import srez_local
 from srez_parts import PARTITION, Folder, Zip, find_parts, is_picture
 from srez_source import open_source
 from tests.odd_files import zipped
@@ -115,13 +114,6 @@ def test_a_zip_that_is_replaced_meanwhile_is_refused_when_it_is_opened_again(pla
 def test_local_paths_do_without_tensorflow(place, monkeypatch):
     monkeypatch.setitem(sys.modules, "srez_remote", None)
     assert len(open_source("one,two*.zip").names) == 3
-
-
-def test_links_to_folders_and_folders_that_are_hidden_are_not_walked(place):
-    for name in (".hidden", "__MACOSX", "deep/er"):
-        shutil.copytree("one", place / "one" / name)
-    (place / "one" / "link").symlink_to(place / "one")
-    assert list(srez_local.walk("one", lambda name: name[0] in "._")) == ["a.jpg", "deep/er/a.jpg"]
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,13 @@ def test_a_picture_listed_takes_little_memory(tmp_path):
     assert peak < 200
 
 
+def test_looking_at_the_sizes_of_many_files_says_how_far_it_is(folder, monkeypatch, capsys):
+    source = open_source(folder)
+    monkeypatch.setattr(srez_index, "_QUIET", 0.0)
+    assert source.identities.min() > 0
+    assert capsys.readouterr().err == f"{folder}: 0 pictures looked at so far\n"
+
+
 def test_a_missing_dataset_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="--dataset=.*nowhere does not exist"):
         open_source(tmp_path / "nowhere")
