@@ -75,6 +75,8 @@ class _BatchMaker:
     def __init__(self, source, files, batch_size, sample_size, random_seed, cache, bad_images):
         self.source = source
         self.files = np.asarray(files, np.int64)
+        # Made here, it is an input of the graph; a constant in it may hold no more than 2 GiB.
+        self.numbers = tf.constant(self.files)
         self.batch_size = batch_size
         self.sample_size = sample_size
         self.random_seed = random_seed
@@ -115,7 +117,7 @@ class _BatchMaker:
         seed = batch_seed(self.random_seed, AUGMENT_STREAM, batch)
         draws = tf.random.stateless_uniform([6, count], seed)
         offsets = tf.transpose(tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32))
-        return tf.gather(self.files, order), offsets, draws[2:]
+        return tf.gather(self.numbers, order), offsets, draws[2:]
 
     def _read(self, picked, batch):
         """The encoded crops of the picked pictures."""

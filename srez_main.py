@@ -60,8 +60,9 @@ def _define_flags():
     _path(
         "dataset",
         "dataset",
-        "Folder of pictures, or CelebA's img_align_celeba.zip as it is. If it is not given and "
-        "there is no dataset/, training is on drawn sample faces.",
+        "Folders of pictures, or zips such as CelebA's img_align_celeba.zip as it is: paths or "
+        "patterns with commas between, here or remote (gs://). If it is not given and there is no "
+        "dataset/, training is on drawn sample faces.",
     )
     _switch(
         "deterministic",
@@ -149,6 +150,7 @@ def _define_flags():
         lambda value: value >= 0,
         "a number from 0 up",
     )
+    _path("pack_output", "shards", "Folder for the zips that --run pack makes.")
     _choice(
         "precision",
         "float32",
@@ -166,8 +168,8 @@ def _define_flags():
         "demo",
         sorted(MODES),
         "Train a network, make the video of its training (demo), enlarge a picture (infere), "
-        "measure how good it is (evaluate) or how fast (bench), or write the network for other "
-        "programs (export).",
+        "measure how good it is (evaluate) or how fast (bench), write the network for other "
+        "programs (export), or pack a dataset into a few zips (pack).",
     )
     _integer(
         "sample_size",
@@ -176,6 +178,7 @@ def _define_flags():
     )
     _EXPECTED["sample_size"] = "a multiple of 8 from 64 to 128"
     flags.register_validator("sample_size", range(64, 129, 8).__contains__)
+    _integer("shard_mb", 256, "Size of the zips that --run pack makes, in MiB at most.")
     _integer("summary_period", 200, "Batches between two sheets of test faces.")
     _integer(
         "test_vectors",
@@ -233,9 +236,14 @@ def train_config():
     values = {field.name: getattr(FLAGS, field.name) for field in fields}
     if FLAGS.train_batches and not FLAGS["train_time"].present:
         values["train_time"] = None
-    if not FLAGS["dataset"].present and not Path(FLAGS.dataset).exists():
-        values["dataset"] = None
+    values["dataset"] = _dataset()
     return srez_train.TrainConfig(**values)
+
+
+def _dataset():
+    """What --dataset says; None for the drawn faces: not given, and its default isn't there."""
+    is_there = FLAGS["dataset"].present or Path(FLAGS.dataset).exists()
+    return FLAGS.dataset if is_there else None
 
 
 def _train():
@@ -286,6 +294,14 @@ def _export():
     )
 
 
+def _pack():
+    if "://" in FLAGS.dataset:
+        _load_tensorflow()
+    import srez_shards
+
+    srez_shards.pack(_dataset(), FLAGS.pack_output, FLAGS.shard_mb)
+
+
 def _bench():
     _load_tensorflow()
     import srez_bench
@@ -300,6 +316,7 @@ MODES = {
     "export": _export,
     "infer": _infer,
     "infere": _infer,
+    "pack": _pack,
     "train": _train,
 }
 

@@ -1,12 +1,17 @@
 """Tells whether a run may go on from a checkpoint: the same options, the same pictures."""
 
+import dataclasses
+
 import numpy as np
 
-from srez_source import Split
+from srez_source import Split, split_source
 
 # Options that shape the networks or the order of the data: a run can't go on with others.
 FIXED_OPTIONS = ("batch_size", "noise_level", "random_seed", "sample_size", "test_vectors")
 NAMED = 3  # pictures named in an error, of many
+# A checkpoint keeps a line on each of so many pictures at most (CelebA has 202,599); it would grow
+# and take long to write. Of more it keeps how to tell that they are the same, and split the same.
+KEPT_BY_NAME = 500_000
 _START_ANEW = "or give --noresume to start anew (the old results are kept)"
 
 
@@ -30,7 +35,13 @@ def changed_options(path, old, new):
 
 
 def kept_files(source, split):
-    """What a checkpoint keeps of the pictures and their split, for JSON."""
+    """What a checkpoint keeps of the pictures and their split, for JSON.
+
+    Each name if there are up to KEPT_BY_NAME, or if the split can't be made again: that of a run
+    which was resumed with new pictures.
+    """
+    if len(source.names) > KEPT_BY_NAME and split.rule is not None:
+        return {"label": source.label, "rule": split.rule} | _digests(source)
     return {
         "label": source.label,
         "names": list(source.names),
@@ -44,9 +55,16 @@ def kept_files(source, split):
 def resumed_split(path, kept, source):
     """The Split of `source` that goes on with `kept`, of `kept_files`: new pictures are training's.
 
+    Of a run on very many pictures no new ones are taken: they have to be the same.
+
     Raises:
-        FileExistsError: pictures are missing or have changed; names them.
+        FileExistsError: pictures are missing or have changed; names them, or if there are very many
+            says so.
     """
+    if "rule" in kept:
+        _refuse_others(path, kept, source)
+        split = split_source(source, **kept["rule"])
+        return dataclasses.replace(split, note=f"{split.note}, as before")
     place = {name: number for number, name in enumerate(source.names)}
     names = kept["names"]
     missing = [name for name in names if name not in place]
@@ -79,6 +97,34 @@ def resumed_split(path, kept, source):
         numbers[np.array(kept["validation"], np.int64)],
         numbers[np.array(kept["test"], np.int64)],
         note,
+    )
+
+
+def _digests(source):
+    """How many pictures there are, and hex digits of their names with the split's list, and of
+    their contents.
+    """
+    return {
+        "count": len(source.names),
+        "fingerprint": source.fingerprint,
+        "contents": source.contents,
+    }
+
+
+def _refuse_others(path, kept, source):
+    new = _digests(source)
+    if new["count"] != kept["count"]:
+        what = f"there were {kept['count']:,} and now there are {new['count']:,}"
+    elif new["fingerprint"] != kept["fingerprint"]:
+        what = "some have other names, or their list of the split has changed"
+    elif new["contents"] != kept["contents"]:
+        what = "some have changed"
+    else:
+        return
+    raise FileExistsError(
+        f"{path} was trained with the pictures of {kept['label']}, and those of {source.label} are "
+        f"not the same: {what} (of so many it isn't kept which): put them back to go on, "
+        f"{_START_ANEW}"
     )
 
 

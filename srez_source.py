@@ -1,20 +1,22 @@
-"""Where the pictures are: lists a folder or a zip, reads files, splits training from test."""
+"""Where the pictures are: lists folders and zips, reads files, splits training from test."""
 
 import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 import srez_faces
-from srez_image import PICTURE_SUFFIXES, read_file
-from srez_zip import ZipReader
+from srez_image import PICTURE_SUFFIXES
+from srez_index import PART_SHIFT, Progress, build_index, keep_index, kept_index
+from srez_parts import PARTITION, Folder, Zip, find_parts
+from srez_zip import ZipEntry
 
-PARTITION = "list_eval_partition.txt"  # CelebA's own split: lines of "name.jpg 0|1|2"
 MAX_VALIDATION = 256  # faces; more would only make watching slower
+_INDEX_FOLDER = ".cache"  # where the drawn faces are, too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Source:
     """
 
     label: str
-    names: tuple
+    names: Sequence
     read: Callable
     partition: str | None
     identify: Callable
@@ -34,51 +36,68 @@ class Source:
     @functools.cached_property
     def fingerprint(self):
         """Hex digits of the files' names and the list of the split; where they lie is no matter."""
-        text = "\n".join([*self.names, "", self.partition or ""])
-        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        digest = hashlib.sha256()
+        for lines in self.names.lines():
+            digest.update(lines)
+        digest.update(f"\n{self.partition or ''}".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()[:16]
 
     @functools.cached_property
     def identities(self):
         """An int64 per name that tells a changed file cheaply, on any machine; no times in it.
 
-        The size in bytes in a folder (-1: gone), checksum and size in a zip.
+        The size in bytes in a folder (-1: gone), checksum and size in a zip. The low 32 bits are
+        the size in both.
         """
         return self.identify()
+
+    @functools.cached_property
+    def contents(self):
+        """Hex digits of the identities."""
+        return hashlib.sha256(self.identities.astype("<i8", copy=False)).hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Numbers of the training, validation and test pictures (int64 arrays), and how it was made."""
+    """Numbers of the training, validation and test pictures (int64 arrays), and how it was made.
+
+    `rule` are the arguments of `split_source` that make it again, or None if they don't.
+    """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     note: str
+    rule: dict | None = None
 
 
 def open_source(dataset):
-    """Lists the pictures of a folder (recursively) or zip, or of the drawn faces if None.
+    """Lists the pictures of --dataset, or the drawn faces if it is None.
+
+    Names are sorted; those of several parts are one list, with their part's path in front if a name
+    is in two of them. The lists of more than some 100,000 pictures in zips are kept in .cache/.
 
     Raises:
         OSError: nothing there, or no pictures in it; one line that says what was found.
     """
     if dataset is None:
         folder = srez_faces.sample_faces()
-        return dataclasses.replace(_open_folder(folder), label="the built-in drawn sample faces")
-    path = Path(dataset)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"--dataset={dataset} does not exist: give a folder of pictures or img_align_celeba.zip"
-        )
-    if not path.is_dir() and not path.is_file():  # a pipe would never end
-        raise OSError(f"--dataset={dataset} is neither a folder nor a zip: give one of these")
-    source = _open_folder(path) if path.is_dir() else _open_zip(path)
-    if not source.names:
-        raise FileNotFoundError(
-            f"--dataset={dataset} holds no {' '.join(PICTURE_SUFFIXES)} pictures: "
-            "give a folder of pictures or img_align_celeba.zip"
-        )
-    return source
+        return dataclasses.replace(open_source(folder), label="the built-in drawn sample faces")
+    parts = find_parts(os.fspath(dataset))
+    label = os.fspath(dataset)
+    if len(parts) == 1 and "://" not in label:
+        label = str(Path(parts[0].path))
+    index = _index(parts, label)
+    for part, count in zip(parts, index.about["counts"], strict=True):
+        if not count:
+            raise FileNotFoundError(
+                f"--dataset={part.path} holds no {' '.join(PICTURE_SUFFIXES)} pictures: "
+                "give a folder of pictures or img_align_celeba.zip"
+            )
+    lists = dict.fromkeys(part.partition() for part in parts)
+    partition = "\n".join(text for text in lists if text is not None) or None
+    read, identify = _readers(parts, index)
+    return Source(label, index.names, read, partition, identify)
 
 
 def split_source(source, test_vectors, random_seed, batch_size):
@@ -106,66 +125,63 @@ def split_source(source, test_vectors, random_seed, batch_size):
             f"and {len(split.test)} for testing: too few for --batch_size={batch_size}; "
             "add pictures or lower --batch_size and --test_vectors"
         )
-    return split
+    rule = {"test_vectors": test_vectors, "random_seed": random_seed, "batch_size": batch_size}
+    return dataclasses.replace(split, rule=rule)
 
 
-def _open_folder(folder):
-    names = []
-    for path, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not _is_hidden(name)]
-        names += [Path(path, name).relative_to(folder).as_posix() for name in files]
-    names = tuple(sorted(filter(_is_picture, names)))
-    lists = [place / PARTITION for place in (folder, folder.absolute().parent)]
-    partition = next((_text(path) for path in lists if path.is_file()), None)
+def _index(parts, label):
+    """The Index of the parts; that of many pictures in zips is kept, and taken up again."""
+    paths = [part.path for part in parts]
+    listings = (part.list() for part in parts)
+    if not all(isinstance(part, Zip) for part in parts):
+        return build_index(paths, listings, label)
+    key = paths, [part.stamp for part in parts]
+    index = kept_index(_INDEX_FOLDER, key)
+    if index is None:
+        index = build_index(paths, listings, label, _INDEX_FOLDER)
+        index.about["lists"] = [part.list_entry and _as_json(part.list_entry) for part in parts]
+        if index.folder is not None:
+            keep_index(index, _INDEX_FOLDER, key)
+    else:
+        for part, entry in zip(parts, index.about["lists"], strict=True):
+            part.list_entry = entry and ZipEntry(entry[0].encode(), *entry[1:])
+    return index
+
+
+def _as_json(entry):
+    return [entry.name.decode(), *entry[1:]]
+
+
+def _readers(parts, index):
+    """The functions `read` and `identify` of a Source."""
+    heads = [len(f"{part.path.rstrip('/')}/") * index.about["prefixed"] for part in parts]
 
     def read(number):
-        return read_file(os.path.join(folder, names[number]), names[number])
+        place, *others = index.entries[number].item()
+        part = place >> PART_SHIFT
+        name = index.names[number]
+        entry = ZipEntry(None, place & (1 << PART_SHIFT) - 1, *others)
+        return parts[part].read(name[heads[part] :], entry, name)
 
     def identify():
-        sizes = (_size(os.path.join(folder, name)) for name in names)
-        return np.fromiter(sizes, np.int64, len(names))
+        found = index.entries["crc"].astype(np.int64) << 32 | index.entries["size"]
+        part_of = index.parts()
+        for number, part in enumerate(parts):
+            if isinstance(part, Folder):
+                mine = np.flatnonzero(part_of == number)
+                names = (name[heads[number] :] for name in index.names.take(mine))
+                found[mine] = np.fromiter(_sizes(part, names), np.int64, len(mine))
+        return found
 
-    return Source(str(folder), names, read, partition, identify)
-
-
-def _open_zip(path):
-    archive = ZipReader(path)
-    lists = [name for name in archive.entries if PurePosixPath(name).name == PARTITION]
-    beside = path.absolute().parent / PARTITION
-    partition = None
-    if lists:
-        partition = archive.read(lists[0]).decode(errors="replace")
-    elif beside.is_file():
-        partition = _text(beside)
-    names = tuple(sorted(filter(_is_picture, archive.entries)))
-    return Source(
-        str(path),
-        names,
-        lambda number: archive.read(names[number]),
-        partition,
-        lambda: archive.identities(names),
-    )
+    return read, identify
 
 
-def _size(path):
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return -1
-
-
-def _text(path):
-    return path.read_text(errors="replace")
-
-
-def _is_picture(name):
-    parts = PurePosixPath(name).parts
-    hidden = any(_is_hidden(part) for part in parts)
-    return not hidden and name.lower().endswith(PICTURE_SUFFIXES)
-
-
-def _is_hidden(name):
-    return name.startswith(".") or name == "__MACOSX"
+def _sizes(folder, names):
+    progress = Progress(folder.path)
+    for count, name in enumerate(names):
+        if count % 1024 == 0:
+            progress.show(f"{count:,} pictures looked at so far")
+        yield folder.size(name)
 
 
 def _listed_parts(source):
@@ -177,9 +193,13 @@ def _listed_parts(source):
         return None
     rows = (line.split() for line in source.partition.splitlines())
     listed = {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1] in ("0", "1", "2")}
-    base_names = [PurePosixPath(name).name for name in source.names]
-    parts = np.array([listed.get(name, 0) for name in base_names])
-    return (parts, len(listed.keys() - set(base_names))) if (parts == 2).any() else None
+    parts, found = np.zeros(len(source.names), np.int8), set()
+    for number, name in enumerate(source.names):
+        name = name.rpartition("/")[2]
+        if name in listed:
+            found.add(name)
+            parts[number] = listed[name]
+    return (parts, len(listed) - len(found)) if (parts == 2).any() else None
 
 
 def _shuffled_split(count, test_vectors, random_seed):

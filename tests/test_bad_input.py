@@ -21,7 +21,6 @@ from srez_crop import CROP_SHAPE
 from srez_image import read_image
 from srez_input import batch_maker, iterate_batches, load_pictures, make_dataset
 from srez_source import open_source
-from srez_zip import ZipReader
 from tests import odd_files
 from tests.odd_files import encoded, face, jpeg
 
@@ -457,12 +456,10 @@ def test_a_changed_zip_is_read_or_one_line(data, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "changed.zip"
     path.write_bytes(data)
     try:
-        names = list(ZipReader(path).entries)
         source = open_source(path)
     except OSError as error:
         assert "\n" not in str(error)
         return
-    assert set(source.names) <= set(names)
     assert len(source.identities) == len(source.names)
     for number in range(len(source.names)):
         try:

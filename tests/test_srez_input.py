@@ -116,6 +116,12 @@ def test_only_the_given_files_are_read(seen, source):
     assert sorted(seen) == [3, 5, 8, 13]
 
 
+def test_the_graph_does_not_hold_the_numbers_of_the_files(source):
+    files = np.arange(10**6) % FACES
+    maker = srez_input._BatchMaker(source, files, 4, 64, 0, None, None)
+    assert maker.fast.get_concrete_function().graph.as_graph_def().ByteSize() < 10**5
+
+
 def test_load_pictures_gives_the_plain_box(source):
     low_res, high_res = load_pictures(source, [2], 64)
     box = celeba_box(read_image(source.read(2), "2")) / 255.0

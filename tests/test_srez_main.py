@@ -43,8 +43,10 @@ NEW_DEFAULTS = {
     "keep_every": 0,
     "max_bad_images": 5,
     "noise_level": 0.03,
+    "pack_output": "shards",
     "precision": "float32",
     "resume": True,
+    "shard_mb": 256,
     "tile": 128,
     "train_batches": 0,
     "upscale_full": False,
@@ -71,10 +73,14 @@ BAD_COMMAND_LINES = [
     ("--precision=double", "--precision=double: expected one of auto, bfloat16, float16, float32"),
     ("--random_seed=-1", "--random_seed=-1: expected a whole number from 0 to 2147483647"),
     ("--resume=maybe", "--resume=maybe: expected true or false"),
-    ("--run=fly", "--run=fly: expected one of bench, demo, evaluate, export, infer, infere, train"),
-    ("--run", "--run: expected one of bench, demo, evaluate, export, infer, infere, train"),
+    (
+        "--run=fly",
+        "--run=fly: expected one of bench, demo, evaluate, export, infer, infere, pack, train",
+    ),
+    ("--run", "--run: expected one of bench, demo, evaluate, export, infer, infere, pack, train"),
     ("--sample_size=68", "--sample_size=68: expected a multiple of 8 from 64 to 128"),
     ("--sample_size=136", "--sample_size=136: expected a multiple of 8 from 64 to 128"),
+    ("--shard_mb=0", "--shard_mb=0: expected a whole number from 1 up"),
     ("--tile=15", "--tile=15: expected a whole number from 16 up"),
     ("--train_dir=", "--train_dir=: expected a path"),
     ("--train_time=0", "--train_time=0.0: expected a number of minutes above 0"),
@@ -171,3 +177,10 @@ def test_the_demo_does_without_tensorflow(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     assert srez_main.main(["srez_main.py", "--run=demo"]) == 1
     assert "--train_dir=train" in capsys.readouterr().err
+
+
+def test_packing_a_folder_does_without_tensorflow(tmp_path, faces, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert srez_main.main(["srez_main.py", "--run=pack", f"--dataset={faces}"]) == 0
+    assert "--dataset 'shards/faces-*.zip'" in capsys.readouterr().out

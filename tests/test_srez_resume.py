@@ -1,8 +1,10 @@
+import json
 import shutil
 
 import numpy as np
 import pytest
 
+import srez_resume
 from srez_resume import FIXED_OPTIONS, changed_options, kept_files, resumed_split
 from srez_source import open_source, split_source
 
@@ -90,3 +92,50 @@ def test_other_pictures_are_refused_as_such(folder, kept, tmp_path):
     shutil.copy(folder / "00.jpg", tmp_path / "others" / "00.jpg")
     with pytest.raises(FileExistsError, match="trained on .*faces, and now .* other ones.*others"):
         resumed_split("ckpt", kept, open_source(tmp_path / "others"))
+
+
+@pytest.fixture
+def many(monkeypatch):
+    """From here on 10 pictures are very many."""
+    monkeypatch.setattr(srez_resume, "KEPT_BY_NAME", 10)
+
+
+@pytest.fixture
+def kept_of_many(many, folder):
+    source = open_source(folder)
+    return json.loads(json.dumps(kept_files(source, split_source(source, 3, 0, 4))))
+
+
+def test_of_very_many_pictures_little_is_kept_and_the_split_is_the_same(folder, kept_of_many):
+    assert len(json.dumps(kept_of_many)) < 500
+    assert kept_of_many["count"] == 24
+    source = open_source(folder)
+    split, again = resumed_split("ckpt", kept_of_many, source), split_source(source, 3, 0, 4)
+    for part in ("train", "validation", "test"):
+        np.testing.assert_array_equal(getattr(split, part), getattr(again, part))
+    assert split.note == "split by a seeded shuffle, as before"
+    assert kept_files(source, split) == kept_of_many
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "07.jpg").unlink(), "there were 24 and now there are 23"),
+        (lambda folder: (folder / "07.jpg").rename(folder / "7.jpg"), "some have other names"),
+        (lambda folder: (folder / "07.jpg").write_bytes(b""), "some have changed"),
+        (lambda folder: (folder / "list_eval_partition.txt").write_text("x"), "list of the split"),
+    ],
+)
+def test_other_pictures_than_those_very_many_are_refused(folder, kept_of_many, change, message):
+    change(folder)
+    with pytest.raises(FileExistsError, match=f"^ckpt was trained .*{message}.*--noresume"):
+        resumed_split("ckpt", kept_of_many, open_source(folder))
+
+
+def test_a_run_that_was_kept_by_name_goes_on_by_name(folder, kept, many):
+    shutil.copy(folder / "00.jpg", folder / "0-new.jpg")
+    source = open_source(folder)
+    split = resumed_split("ckpt", kept, source)
+    again = resumed_split("ckpt", kept_files(source, split), source)
+    np.testing.assert_array_equal(split.train, again.train)
+    assert len(split.train) == len(kept["train"]) + 1

@@ -1,10 +1,14 @@
 import os
 import shutil
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
 
+import srez_index
+import srez_local
+import srez_parts
 import srez_source
 from srez_source import PARTITION, open_source, split_source
 from tests.conftest import FACES
@@ -84,6 +88,76 @@ def test_a_zip_that_is_cut_off_is_told(faces, tmp_path):
         open_source(path)
 
 
+MANY = 20_000
+
+
+def _shards(folder):
+    """Three zips of MANY tiny entries with their names in order; returns their pattern."""
+    for shard, numbers in enumerate(np.array_split(np.arange(MANY), 3)):
+        with zipfile.ZipFile(folder / f"faces-{shard}.zip", "w") as archive:
+            for number in numbers:
+                archive.writestr(zipfile.ZipInfo(f"faces/{number:06d}.jpg"), f"{number}")
+    return f"{folder}/faces-*.zip"
+
+
+def test_the_list_of_many_pictures_in_zips_is_kept_for_later_runs(here, monkeypatch):
+    monkeypatch.setattr(srez_index, "IN_MEMORY", 1000)
+    (here / PARTITION).write_text("000007.jpg 2\n")
+    pattern = _shards(here)
+    first = open_source(pattern)
+    with monkeypatch.context() as patch:
+        patch.setattr(srez_parts, "list_zip", None)  # or it would be listed again
+        again = open_source(pattern)
+    for source in (first, again):
+        assert len(source.names) == MANY
+        for number in (0, 6666, 6667, MANY - 1):
+            assert source.names[number] == f"faces/{number:06d}.jpg"
+            assert source.read(number) == str(number).encode()
+        assert _split(source).test.tolist() == [7]
+    assert first.fingerprint == again.fingerprint
+    assert (first.identities == again.identities).all()
+    assert [path.name.split("-")[0] for path in (here / ".cache").iterdir()] == ["index"]
+
+
+def test_a_list_in_a_zip_is_known_when_the_zip_is_not_listed_again(here, faces, monkeypatch):
+    monkeypatch.setattr(srez_index, "IN_MEMORY", 10)
+    path = _zip(faces, here / "faces.zip", extra=[(PARTITION, "03.jpg 2\n")])
+    open_source(path)
+    monkeypatch.setattr(srez_parts, "list_zip", None)
+    assert _split(open_source(path)).test.tolist() == [3]
+
+
+def test_zips_that_have_changed_are_listed_again(here, faces, monkeypatch):
+    monkeypatch.setattr(srez_index, "IN_MEMORY", 10)
+    path = _zip(faces, here / "faces.zip")
+    assert len(open_source(path).names) == FACES
+    _zip(faces, path, extra=[("more.jpg", b"x")])
+    assert len(open_source(path).names) == FACES + 1
+    assert len(list((here / ".cache").iterdir())) == 1
+
+
+def test_a_picture_listed_takes_little_memory(tmp_path):
+    (tmp_path / "some").mkdir()
+    for number in range(MANY):
+        (tmp_path / "some" / f"{number:06d}.jpg").touch()
+    tracemalloc.start()
+    try:
+        source = open_source(tmp_path)
+        now, peak = (size / MANY for size in tracemalloc.get_traced_memory())
+    finally:
+        tracemalloc.stop()
+    assert len(source.names) == MANY
+    assert now < 60  # bytes
+    assert peak < 200
+
+
+def test_looking_at_the_sizes_of_many_files_says_how_far_it_is(folder, monkeypatch, capsys):
+    source = open_source(folder)
+    monkeypatch.setattr(srez_index, "_QUIET", 0.0)
+    assert source.identities.min() > 0
+    assert capsys.readouterr().err == f"{folder}: 0 pictures looked at so far\n"
+
+
 def test_a_missing_dataset_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="--dataset=.*nowhere does not exist"):
         open_source(tmp_path / "nowhere")
@@ -119,7 +193,7 @@ def test_identities_tell_which_picture_has_changed(folder, tmp_path, kind):
 
 def test_identities_cost_nothing_until_they_are_asked_for(folder, monkeypatch):
     asked = []
-    monkeypatch.setattr(srez_source, "_size", lambda path: asked.append(path) or 1)
+    monkeypatch.setattr(srez_local, "size", lambda path: asked.append(path) or 1)
     source = open_source(folder)
     source.read(0)
     assert not asked
