@@ -21,6 +21,13 @@ def test_the_eyes_are_found_at_any_size_of_the_photo(side):
     np.testing.assert_allclose(eyes * 512 / side, EYES, atol=1)
 
 
+def test_a_face_of_24_pixels_is_found_in_a_photo_of_a_thousand():
+    photo = _resized(data.coffee()[:, 100:500], 1000).copy()
+    photo[400:487, 700:787] = _resized(data.astronaut(), 87)
+    [eyes] = srez_dlib.find_faces(photo)
+    np.testing.assert_allclose((eyes - [700, 400]) * 512 / 87, EYES, atol=2)
+
+
 def test_the_left_eye_in_the_picture_comes_first():
     [eyes] = srez_dlib.find_faces(np.ascontiguousarray(data.astronaut()[:, ::-1]))
     np.testing.assert_allclose(eyes, [[512 - x, y] for x, y in reversed(EYES)], atol=2)
