@@ -26,6 +26,17 @@ _TENSORS, _RUN, _MANIFEST = "tensors", "run.json.gz", "manifest.json"
 _UNFINISHED = (".writing-", ".removing-")  # hidden names of folders of a killed run
 
 
+def checkpoint_name(batch):
+    """The name of the checkpoint of a batch in its folder."""
+    return f"batch{batch:06d}"
+
+
+def batch_of(path):
+    """The batch number of a checkpoint's path; None if it isn't named as one."""
+    match = re.fullmatch(r"batch(\d+)", path.name)
+    return match and int(match[1])
+
+
 def newest_checkpoint(checkpoint_dir):
     """The path of the newest whole checkpoint in `checkpoint_dir`, or None if there is none.
 
@@ -53,7 +64,7 @@ def write_checkpoint(checkpoint_dir, batch, run, objects):
 
     Returns its path. Raises OSError if it can't be written; what was there stays whole.
     """
-    path = Path(checkpoint_dir, f"batch{batch:06d}")
+    path = Path(checkpoint_dir, checkpoint_name(batch))
     temporary = path.with_name(f"{_UNFINISHED[0]}{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -81,7 +92,7 @@ def prune(checkpoint_dir, kept, keep_every, best=None):
     """Removes all but the newest `kept` checkpoints, those of multiples of `keep_every` > 0, and
     the one that is called `best`."""
     for path in _checkpoints(checkpoint_dir)[:-kept]:
-        if path.name != best and (not keep_every or _batch(path) % keep_every):
+        if path.name != best and (not keep_every or batch_of(path) % keep_every):
             _remove(path)
 
 
@@ -166,12 +177,7 @@ def _checkpoints(checkpoint_dir):
     """Paths of all checkpoints in the folder, damaged ones too, the newest last."""
     folder = Path(checkpoint_dir)
     found = folder.iterdir() if folder.is_dir() else ()
-    return sorted((path for path in found if _batch(path) is not None), key=_batch)
-
-
-def _batch(path):
-    match = re.fullmatch(r"batch(\d+)", path.name)
-    return match and int(match[1])
+    return sorted((path for path in found if batch_of(path) is not None), key=batch_of)
 
 
 def _damage(path):

@@ -14,7 +14,7 @@ import tqdm
 import srez_dlib
 from srez_bad import BadImages
 from srez_card import write_card
-from srez_checkpoint import read_run
+from srez_checkpoint import batch_of, read_run
 from srez_generator import choose_checkpoint, load_generator, upscale
 from srez_image import atomic_path, comparison_grid, make_folder, printable, to_uint8
 from srez_input import load_eight_bit
@@ -71,7 +71,7 @@ def evaluate(dataset, checkpoint_dir, weights, train_dir, evaluation_dir):
         "split": split.note,
         "training_pictures": len(split.train),
         "weights": words,
-        "batch": int(path.name.removeprefix("batch")),
+        "batch": batch_of(path),
         "options": options,
         "versions": _versions(),
     }

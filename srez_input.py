@@ -23,7 +23,15 @@ _BAD_BATCH = (tf.errors.InvalidArgumentError, tf.errors.UnknownError)
 
 
 def make_dataset(
-    source, files, batch_size, sample_size, random_seed, start_batch=0, cache=None, bad_images=None
+    source,
+    files,
+    batch_size,
+    sample_size,
+    random_seed,
+    start_batch=0,
+    cache=None,
+    bad_images=None,
+    share=None,
 ):
     """An endless tf.data.Dataset of augmented batches, from number `start_batch` on.
 
@@ -32,27 +40,42 @@ def make_dataset(
     p mod n of a permutation made for epoch p // n: batches straddle epochs, nothing is dropped.
     With a srez_cache.Cache nothing is decoded any more. A picture that can't be read is noted in
     `bad_images`, a srez_bad.BadImages, and another one takes its place; one that TensorFlow fails
-    to decode ends the dataset with a tf.errors.InvalidArgumentError: see `iterate_batches`.
+    to decode ends the dataset with a tf.errors.InvalidArgumentError: see `iterate_batches`. With a
+    `share` (first, end) the elements are those places of each batch alone.
     """
-    maker = _BatchMaker(source, files, batch_size, sample_size, random_seed, cache, bad_images)
+    maker = _BatchMaker(
+        source, files, batch_size, sample_size, random_seed, cache, bad_images, share
+    )
     return maker.dataset(start_batch)
 
 
 def iterate_batches(
-    source, files, batch_size, sample_size, random_seed, start_batch=0, cache=None, bad_images=None
+    source,
+    files,
+    batch_size,
+    sample_size,
+    random_seed,
+    start_batch=0,
+    cache=None,
+    bad_images=None,
+    share=None,
 ):
     """Yields what `make_dataset` holds, without end, and gets over pictures that fail to decode.
 
     Raises:
         OSError: MAX_TRIES pictures in a row are bad.
     """
-    maker = _BatchMaker(source, files, batch_size, sample_size, random_seed, cache, bad_images)
+    maker = _BatchMaker(
+        source, files, batch_size, sample_size, random_seed, cache, bad_images, share
+    )
     yield from _unbroken(maker.dataset, maker.with_care, start_batch)
 
 
 def batch_maker(source, files, batch_size, sample_size, random_seed, cache=None, bad_images=None):
     """A function from a batch's number to that batch of `iterate_batches`; not for graphs."""
-    maker = _BatchMaker(source, files, batch_size, sample_size, random_seed, cache, bad_images)
+    maker = _BatchMaker(
+        source, files, batch_size, sample_size, random_seed, cache, bad_images, None
+    )
 
     def make_batch(batch):
         try:
@@ -72,12 +95,15 @@ def files_of_batch(files, batch_size, random_seed, batch):
 class _BatchMaker:
     """Makes batches by their numbers, in a graph or with care: a picture after the other."""
 
-    def __init__(self, source, files, batch_size, sample_size, random_seed, cache, bad_images):
+    def __init__(
+        self, source, files, batch_size, sample_size, random_seed, cache, bad_images, share=None
+    ):
         self.source = source
         self.files = np.asarray(files, np.int64)
         # Made here, it is an input of the graph; a constant in it may hold no more than 2 GiB.
         self.numbers = tf.constant(self.files)
         self.batch_size = batch_size
+        self.first, self.end = share or (0, batch_size)
         self.sample_size = sample_size
         self.random_seed = random_seed
         self.cache = cache
@@ -100,7 +126,7 @@ class _BatchMaker:
 
     def _make(self, batch):
         picked, offsets, draws = self._draw(batch)
-        count = self.batch_size
+        count = self.end - self.first
         if self.cache is None:
             encoded = tf.numpy_function(self._read, [picked, batch], tf.string, stateful=False)
             boxes = decode(tf.ensure_shape(encoded, [count]), offsets)
@@ -111,11 +137,15 @@ class _BatchMaker:
         return augmented_pair(boxes, draws, self.sample_size)
 
     def _draw(self, batch):
-        """A batch's pictures [B], their boxes' offsets [B, 2] and the jitter's draws [4, B]."""
+        """A batch's pictures [B], their boxes' offsets [B, 2] and the jitter's draws [4, B].
+
+        They are drawn for the whole batch, and of that the share is taken.
+        """
         count = self.batch_size
         order = _epoch_order(batch, count, len(self.files), self.random_seed)
+        order = order[self.first : self.end]
         seed = batch_seed(self.random_seed, AUGMENT_STREAM, batch)
-        draws = tf.random.stateless_uniform([6, count], seed)
+        draws = tf.random.stateless_uniform([6, count], seed)[:, self.first : self.end]
         offsets = tf.transpose(tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32))
         return tf.gather(self.numbers, order), offsets, draws[2:]
 
@@ -123,14 +153,15 @@ class _BatchMaker:
         """The encoded crops of the picked pictures."""
         encode = functools.partial(encoded_crop, self.source)
         crops = [
-            self._first_good(number, (batch, place), encode) for place, number in enumerate(picked)
+            self._first_good(number, (batch, place), encode)
+            for place, number in enumerate(picked, self.first)
         ]
         return np.array(crops, dtype=object)
 
     def _decode_each(self, picked, offsets, batch):
         """The boxes, uint8 [B, 128, 128, 3], of the picked pictures."""
         boxes = []
-        for place, (number, offset) in enumerate(zip(picked, offsets, strict=True)):
+        for place, (number, offset) in enumerate(zip(picked, offsets, strict=True), self.first):
             get = functools.partial(box_alone, self.source, offset=offset)
             boxes.append(self._first_good(number, (batch, place), get))
         return np.stack(boxes)
@@ -139,7 +170,7 @@ class _BatchMaker:
         """The boxes, uint8 [B, 128, 128, 3], of the same pictures from the cache."""
         boxes = np.empty((len(picked), BOX_SIDE, BOX_SIDE, 3), np.uint8)
         for place, (number, (row, column)) in enumerate(zip(picked, offsets, strict=True)):
-            candidates = self._candidates(number, (batch, place))
+            candidates = self._candidates(number, (batch, self.first + place))
             good = next(candidate for candidate in candidates if not self.cache.bad[candidate])
             boxes[place] = self.cache.crops[good, row : row + BOX_SIDE, column : column + BOX_SIDE]
         return boxes

@@ -69,6 +69,20 @@ class Logs:
             self._writer.flush()
 
 
+class NoLogs:
+    """The logs of a process that keeps none: see `Logs`."""
+
+    def tolerating(self, _):
+        """An error in writing is of no interest."""
+        return contextlib.suppress(OSError)
+
+    def scalars(self, *_):
+        """Does nothing."""
+
+    def flush(self):
+        """Does nothing."""
+
+
 def _rewind_csv(path, batch):
     """Keeps the header and the whole rows up to `batch`."""
     if not path.exists():

@@ -1,18 +1,18 @@
 """The training loop: steps, sheets, checkpoints, until the total is reached or a signal comes."""
 
 import json
-import signal
 from pathlib import Path
 
 import tensorflow as tf
 
 import srez_input
 from srez_image import atomic_path, comparison_grid, write_image
-from srez_log import METRICS, Logs
+from srez_log import METRICS, Logs, NoLogs
 from srez_progress import Progress
 from srez_resume import kept_files
 from srez_saver import Saver
 from srez_source import MAX_VALIDATION
+from srez_stop import Agreement
 from srez_watch import Watch
 
 SHEET_ROWS = 8  # faces on a sheet
@@ -27,14 +27,17 @@ SHEET_STATISTICS = {"share": 1 / 40, "least": 1, "most": 8}
 class Run:
     """One training run: its srez_trainer.Trainer, its data, and what it writes.
 
+    Of several processes, see srez_cluster, the chief alone writes: the others train with it.
+
     `source` and `split` are srez_source's, `options` what the checkpoints keep of the command
     line, `cache` a srez_cache.Cache or None, `bad_images` a srez_bad.BadImages, `best` what the
     run's validation found best before (see srez_watch), or None.
     """
 
-    def __init__(self, trainer, source, split, options, cache, bad_images, best):
+    def __init__(self, trainer, cluster, source, split, options, cache, bad_images, best):
         self.config = config = trainer.config
         self.trainer = trainer
+        self.cluster = cluster
         self.options = options
         self.bad_images = bad_images
         self.kept = kept_files(source, split)
@@ -49,18 +52,21 @@ class Run:
             "bad_images": bad_images,
         }
         self.make_batch = srez_input.batch_maker(**self.data)
-        self.test_faces = srez_input.load_pictures(
-            source, split.test[:SHEET_ROWS], config.sample_size, bad_images
-        )
         batch = int(trainer.batch)
-        self.logs = Logs(config.train_dir, batch)
+        self.logs = NoLogs()
+        if cluster.is_chief:
+            self.logs = Logs(config.train_dir, batch)
+            self.test_faces = srez_input.load_pictures(
+                source, split.test[:SHEET_ROWS], config.sample_size, bad_images
+            )
         self.progress = Progress(config, batch, float(trainer.seconds), len(split.train), self.logs)
         self.bad_text = ""  # of train_dir/bad_images.txt
         self.watch = Watch(self._validation_faces(split), best)
         self.saver = Saver(trainer, self._kept)
 
     def _validation_faces(self, split):
-        if not (len(split.validation) and self.config.evaluate_period):
+        wanted = self.cluster.is_chief and self.config.evaluate_period
+        if not (wanted and len(split.validation)):
             return None
         source, files = self.data["source"], split.validation[:MAX_VALIDATION]
         numbers, *pair = srez_input.load_eight_bit(
@@ -70,6 +76,8 @@ class Run:
 
     def start(self):
         """Writes options.json and, for a new run, the first sheet."""
+        if not self.cluster.is_chief:
+            return
         with self.logs.tolerating("options.json"):
             self._write_text("options.json", json.dumps(self.options, indent=2) + "\n")
         if self.trainer.batch == 0:
@@ -79,46 +87,61 @@ class Run:
         """Steps until the total is reached or a signal comes, then saves.
 
         Raises:
-            OSError: the numbers diverged, too many pictures are bad, or at the end no checkpoint
-                could be written.
+            OSError: the numbers diverged, too many pictures are bad, at the end no checkpoint
+                could be written, or another process has gone.
             SystemExit: a signal came, and all is saved: with the status that shells give it.
         """
-        trainer, progress, config = self.trainer, self.progress, self.config
+        trainer, progress = self.trainer, self.progress
+        agreement = Agreement(self.cluster, signals, progress)
         batch = int(trainer.batch)
-        batches = srez_input.iterate_batches(**self.data, start_batch=batch)
+        share = self.cluster.share(self.config.batch_size)
+        batches = srez_input.iterate_batches(**self.data, start_batch=batch, share=share)
         with progress:
-            while not (progress.done or signals.came):
+            while not agreement.is_over:
                 with progress.waiting():
                     low_res, high_res = next(batches)
-                scalars = trainer.train_step(low_res, high_res)
+                scalars = trainer.train_step(low_res, high_res, agreement.wishes)
+                agreement.heard(scalars.pop("wishes", None))
                 batch += 1
                 shown = progress.advance(batch, scalars)
                 if shown:
                     self._check(batch)
-                    self.watch.losses(batch, shown, config.learning_rate_start)
-                if batch % config.summary_period == 0:
-                    self.write_sheet(batch)
-                if config.evaluate_period and batch % config.evaluate_period == 0:
-                    self.evaluate(batch)
-                if self.saver.is_due(batch, is_last=bool(progress.done)):
-                    self._save_on_the_way(batch)
-        self._finish(batch, signals.came)
+                    self.watch.losses(batch, shown, self.config.learning_rate_start)
+                if self.cluster.is_chief:
+                    self._write_what_is_due(batch)
+        self._finish(batch, agreement.signal)
+
+    def _write_what_is_due(self, batch):
+        config = self.config
+        if batch % config.summary_period == 0:
+            self.write_sheet(batch)
+        if config.evaluate_period and batch % config.evaluate_period == 0:
+            self.evaluate(batch)
+        if self.saver.is_due(batch, is_last=bool(self.progress.done)):
+            self._save_on_the_way(batch)
 
     def _finish(self, batch, signal_number):
+        if self.cluster.is_chief:
+            self._write_last(batch, signal_number)
+        self.cluster.wait_for_all()  # the chief has saved
         if signal_number:
-            self._save_last(batch, batch - self.saver.saved_batch)
             saved = f"Saved at batch {batch}: the same command goes on from there."
             _say(saved if batch else "Stopped before the first batch.")
             raise SystemExit(128 + signal_number)
-        if batch % self.config.summary_period:
-            self.write_sheet(batch)
-        if self.config.evaluate_period and batch % self.config.evaluate_period:
-            self.evaluate(batch)
-        self._save_last(batch, self.config.checkpoint_period)
         _say(
             f"Finished: {self.progress.done} "
             f"{self.progress.waiting_share:.2%} of the time went into waiting for data."
         )
+
+    def _write_last(self, batch, signal_number):
+        config, since = self.config, batch - self.saver.saved_batch
+        if not signal_number:
+            since = config.checkpoint_period
+            if batch % config.summary_period:
+                self.write_sheet(batch)
+            if config.evaluate_period and batch % config.evaluate_period:
+                self.evaluate(batch)
+        self._save_last(batch, since)
 
     def evaluate(self, batch):
         """Measures the average on the validation faces, logs it, and saves it if it is the best."""
@@ -182,8 +205,10 @@ class Run:
         text = self.bad_images.text()
         if text != self.bad_text:
             self.bad_text = text
-            with self.logs.tolerating("bad_images.txt"):
-                self._write_text("bad_images.txt", text)
+            index = self.cluster.index  # each process knows of its own share's
+            name = f"bad_images_{index}.txt" if index else "bad_images.txt"
+            with self.logs.tolerating(name):
+                self._write_text(name, text)
         self.bad_images.check()
         bad = self.trainer.diverged_at()
         if bad:
@@ -212,32 +237,6 @@ class Run:
     def _write_text(self, name, text):
         with atomic_path(Path(self.config.train_dir, name)) as path:
             Path(path).write_text(text)
-
-
-class Signals:
-    """Turns the first SIGINT or SIGTERM into the wish to stop: `came`, its number, else 0.
-
-    A second one has its usual effect: it ends the process at once.
-    """
-
-    def __init__(self):
-        self.came = 0
-
-    def __enter__(self):
-        self._previous = {
-            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, _):
-        self.came = number
-        for each in self._previous:
-            signal.signal(each, signal.SIG_DFL)
-        _say("\nFinishing the batch and saving; once more leaves at once.")
 
 
 def _say(text):

@@ -179,7 +179,20 @@ def _define_flags():
     _EXPECTED["sample_size"] = "a multiple of 8 from 64 to 128"
     flags.register_validator("sample_size", range(64, 129, 8).__contains__)
     _integer("shard_mb", 256, "Size of the zips that --run pack makes, in MiB at most.")
+    _choice(
+        "strategy",
+        "auto",
+        ["auto", "mirrored", "multi_worker", "none"],
+        "How a training spreads: none, over this machine's GPUs (mirrored), or over the processes "
+        "of TF_CONFIG (multi_worker); auto: what is there.",
+    )
     _integer("summary_period", 200, "Batches between two sheets of test faces.")
+    _switch(
+        "sync_batch_norm",
+        True,
+        "Take batch statistics over all replicas' pictures, so that several replicas compute what "
+        "one does.",
+    )
     _integer(
         "test_vectors",
         16,

@@ -5,6 +5,7 @@ height and width (the discriminator halves them four times, rounding up).
 """
 
 import contextlib
+import functools
 import math
 
 import keras
@@ -23,25 +24,26 @@ LINEAR_GAIN = 1.0
 RELU_GAIN = 2.0
 
 
-def build_generator(channels=3, momentum=0.99, precision="float32"):
+def build_generator(channels=3, momentum=0.99, precision="float32", sync=False):
     """Maps low_res [B, H, W, channels] in [0, 1] to images [B, 4H, 4W, channels] in (0, 1).
 
     A ResNet of pre-activation blocks (https://arxiv.org/abs/1603.05027) that doubles the
     resolution after each of its first two stages. `momentum` is that of the moving batch
     statistics: 0 keeps those of the last batch alone. `precision` is "float32", "bfloat16" or
-    "float16": what it computes in; variables, batch statistics and the output are float32.
+    "float16": what it computes in; variables, batch statistics and the output are float32. With
+    `sync` batch statistics are those of all replicas' pictures, under a tf.distribute strategy.
     """
     with _policy(precision):
-        return _generator(channels, momentum)
+        return _generator(channels, functools.partial(_norm_relu, momentum=momentum, sync=sync))
 
 
-def build_discriminator(channels=3, precision="float32"):
+def build_discriminator(channels=3, precision="float32", sync=False):
     """Maps images [B, H, W, channels] in [0, 1] to real/fake logits [B, 1], float32.
 
-    `precision` is what it computes in, as for the generator.
+    `precision` and `sync` are as for the generator.
     """
     with _policy(precision):
-        return _discriminator(channels)
+        return _discriminator(channels, functools.partial(_norm_relu, sync=sync))
 
 
 def area_downscale(images):
@@ -111,55 +113,55 @@ class UpConv2DTranspose(keras.layers.Conv2DTranspose):
         return tf.nn.conv2d_transpose(inputs, self.folded_kernel(), shape, strides=2) + self.bias
 
 
-def _generator(channels, momentum):
+def _generator(channels, norm_relu):
     images = keras.Input((None, None, channels))
     x = images
     for units in RES_UNITS[:-1]:
         if x.shape[-1] != units:
             x = _conv2d(x, units, kernel_size=1, gain=LINEAR_GAIN)
         for _ in range(RES_BLOCKS):
-            x = _residual_block(x, momentum)
-        x = _upscale(x, momentum)
+            x = _residual_block(x, norm_relu)
+        x = _upscale(x, norm_relu)
     x = keras.layers.ReLU()(_conv2d(x, RES_UNITS[-1], kernel_size=3, gain=RELU_GAIN))
     x = keras.layers.ReLU()(_conv2d(x, RES_UNITS[-1], kernel_size=1, gain=RELU_GAIN))
     x = _conv2d(x, channels, kernel_size=1, gain=LINEAR_GAIN)
-    return keras.Model(
-        images, keras.layers.Activation("sigmoid", dtype="float32")(x), name="generator"
-    )
+    activation = keras.layers.Activation("sigmoid", dtype=keras.config.floatx())
+    return keras.Model(images, activation(x), name="generator")
 
 
-def _discriminator(channels):
+def _discriminator(channels, norm_relu):
     images = keras.Input((None, None, channels))
     x = keras.layers.Rescaling(2.0, offset=-1.0)(images)
     for units in DISCRIMINATOR_UNITS:
-        x = _norm_relu(_conv2d(x, units, kernel_size=3, strides=2, gain=RELU_GAIN))
-    x = _norm_relu(_conv2d(x, DISCRIMINATOR_UNITS[-1], kernel_size=3, gain=RELU_GAIN))
-    x = _norm_relu(_conv2d(x, DISCRIMINATOR_UNITS[-1], kernel_size=1, gain=RELU_GAIN))
+        x = norm_relu(_conv2d(x, units, kernel_size=3, strides=2, gain=RELU_GAIN))
+    x = norm_relu(_conv2d(x, DISCRIMINATOR_UNITS[-1], kernel_size=3, gain=RELU_GAIN))
+    x = norm_relu(_conv2d(x, DISCRIMINATOR_UNITS[-1], kernel_size=1, gain=RELU_GAIN))
     x = _conv2d(x, 1, kernel_size=1, gain=RELU_GAIN)
-    return keras.Model(
-        images, keras.layers.GlobalAveragePooling2D(dtype="float32")(x), name="discriminator"
-    )
+    pooling = keras.layers.GlobalAveragePooling2D(dtype=keras.config.floatx())
+    return keras.Model(images, pooling(x), name="discriminator")
 
 
-def _residual_block(x, momentum):
+def _residual_block(x, norm_relu):
     shortcut = x
     for _ in range(2):
-        x = _norm_relu(x, momentum)
+        x = norm_relu(x)
         x = _conv2d(x, x.shape[-1], kernel_size=3, gain=RESIDUAL_GAIN)
     return x + shortcut
 
 
-def _upscale(x, momentum):
+def _upscale(x, norm_relu):
     # Batch norm and ReLU stand in front of the upscaling, not behind it: nearest-neighbour copies
     # change neither, and there are a quarter of the pixels here.
-    x = _norm_relu(x, momentum)
+    x = norm_relu(x)
     units = x.shape[-1]
     return UpConv2DTranspose(units, _initial_weights(units, units, 3, LINEAR_GAIN))(x)
 
 
-def _norm_relu(x, momentum=0.99):
-    x = keras.layers.BatchNormalization(momentum=momentum, epsilon=1e-3, scale=False)(x)
-    return keras.layers.ReLU()(x)
+def _norm_relu(x, momentum=0.99, sync=False):
+    norm = keras.layers.BatchNormalization(
+        momentum=momentum, epsilon=1e-3, scale=False, synchronized=sync
+    )
+    return keras.layers.ReLU()(norm(x))
 
 
 def _conv2d(x, units, kernel_size, gain, strides=1):

@@ -10,12 +10,23 @@ import tensorflow as tf
 import srez_device
 from srez_bad import BadImages
 from srez_cache import open_cache
-from srez_checkpoint import locked, newest_checkpoint, read_run, restore, set_aside
+from srez_checkpoint import (
+    batch_of,
+    checkpoint_name,
+    is_whole,
+    locked,
+    newest_checkpoint,
+    read_run,
+    restore,
+    set_aside,
+)
+from srez_cluster import Cluster
 from srez_log import EVENTS, LOSSES, METRICS
-from srez_loop import Run, Signals
+from srez_loop import Run
 from srez_progress import totals_reached
 from srez_resume import changed_options, resumed_split
 from srez_source import open_source, split_source
+from srez_stop import Signals
 from srez_trainer import Trainer
 from srez_watch import warn_of_schedule
 
@@ -52,7 +63,9 @@ class TrainConfig:
     random_seed: int
     resume: bool
     sample_size: int
+    strategy: str
     summary_period: int
+    sync_batch_norm: bool
     test_vectors: int
     train_batches: int
     train_dir: str
@@ -70,15 +83,24 @@ def train(config):
         SystemExit: after a signal, when all is saved, with the status that shells give it.
     """
     _say(srez_device.set_up(config.log_device_placement, config.deterministic))
-    config = dataclasses.replace(config, precision=srez_device.choose_precision(config.precision))
-    _say(f"Computing in {config.precision}.")
+    cluster = Cluster(config.strategy)
+    with cluster.naming_the_lost(), cluster.only_the_chief_speaks():
+        config = dataclasses.replace(
+            config, precision=srez_device.choose_precision(config.precision)
+        )
+        _say(f"{cluster}\nComputing in {config.precision}.")
+        _check_spread(config, cluster)
+        _train(config, cluster)
+
+
+def _train(config, cluster):
     warn_of_schedule(config.train_batches, config.learning_rate_half_life)
     if config.dataset is None:
         _say_sample_faces()
     source = open_source(config.dataset)
+    cluster.check_the_same(source.fingerprint, f"pictures in --dataset={config.dataset}")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(locked(config.checkpoint_dir))
-        checkpoint = newest_checkpoint(config.checkpoint_dir) if config.resume else None
+        checkpoint = _find_checkpoint(config, cluster, stack)
         options = dataclasses.asdict(config) | {"source": source.label}
         if checkpoint:
             kept = read_run(checkpoint)
@@ -87,9 +109,9 @@ def train(config):
         else:
             kept, changes = {"bad_images": [], "best": None}, []
             split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)
-            if _make_room(config):
+            if cluster.is_chief and _make_room(config):
                 stack.enter_context(locked(config.checkpoint_dir))
-        trainer = Trainer(config)
+        trainer = Trainer(config, cluster.strategy)
         if checkpoint and _resume(checkpoint, trainer, changes):
             return
         _say(
@@ -100,9 +122,42 @@ def train(config):
         bad_images.restore(kept["bad_images"])
         with _reading_errors(), Signals() as signals:
             cache = open_cache(source, config.cache, bad_images)
-            run = Run(trainer, source, split, options, cache, bad_images, kept.get("best"))
+            best = kept.get("best")
+            run = Run(trainer, cluster, source, split, options, cache, bad_images, best)
             run.start()
             run.loop(signals)
+
+
+def _check_spread(config, cluster):
+    """Raises OSError for options that go with one replica, or one process, only."""
+    cluster.share(config.batch_size)
+    if cluster.replicas > 1 and config.jit_compile:
+        raise OSError(
+            f"--jit_compile is for one replica, and there are {cluster.replicas}: leave it out"
+        )
+    if cluster.workers > 1 and config.cache != "none":
+        raise OSError(
+            f"--cache={config.cache} holds all pictures, and each of the {cluster.workers} "
+            "processes reads a share of them: leave it out"
+        )
+
+
+def _find_checkpoint(config, cluster, stack):
+    """The checkpoint to go on from, the same for all processes, or None; locks the folder."""
+    checkpoint = None
+    if cluster.is_chief:
+        stack.enter_context(locked(config.checkpoint_dir))
+        checkpoint = newest_checkpoint(config.checkpoint_dir) if config.resume else None
+    batch = cluster.from_chief(batch_of(checkpoint) if checkpoint else 0)
+    if not batch or cluster.is_chief:
+        return checkpoint
+    path = Path(config.checkpoint_dir, checkpoint_name(batch))
+    if not is_whole(path):
+        raise OSError(
+            f"worker {cluster.index} doesn't find {path}, which worker 0 goes on from: "
+            "--checkpoint_dir has to be a folder that all workers share"
+        )
+    return path
 
 
 def _resume(checkpoint, trainer, changes):

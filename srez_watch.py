@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from srez_checkpoint import checkpoint_name
 from srez_generator import upscale
 from srez_image import to_uint8
 from srez_metrics import figures
@@ -46,7 +47,7 @@ class Watch:
         score = found["ssim"] * min(found["sharpness"], 1.0 / max(found["sharpness"], 1e-6))
         is_best = self.best is None or score > self.best["score"]
         if is_best:
-            self.best = {"name": f"batch{batch:06d}", "score": score, "figures": found}
+            self.best = {"name": checkpoint_name(batch), "score": score, "figures": found}
         _say(
             f"Validation at batch {batch}, {len(low_res)} pictures (bicubic interpolation): "
             + ", ".join(_shown(name, found[name], self._baseline[name]) for name in found)

@@ -47,6 +47,8 @@ NEW_DEFAULTS = {
     "precision": "float32",
     "resume": True,
     "shard_mb": 256,
+    "strategy": "auto",
+    "sync_batch_norm": True,
     "tile": 128,
     "train_batches": 0,
     "upscale_full": False,
