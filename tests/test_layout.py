@@ -19,6 +19,9 @@ ROOMS = {
         "srez_shards",
         "srez_train",
     },
+    "srez_launch": {"srez_child"},
+    "srez_child": set(),
+    "srez_data_server": set(),
     "srez_shards": {"srez_image", "srez_parts", "srez_source"},
     "srez_bench": {
         "srez_cache",
@@ -122,6 +125,7 @@ ROOMS = {
 }
 WITHOUT_TENSORFLOW = (
     "srez_bad",
+    "srez_child",
     "srez_demo",
     "srez_dlib",
     "srez_faces",
@@ -129,6 +133,7 @@ WITHOUT_TENSORFLOW = (
     "srez_image",
     "srez_index",
     "srez_jobs",
+    "srez_launch",
     "srez_local",
     "srez_names",
     "srez_parts",
