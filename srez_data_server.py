@@ -1,7 +1,7 @@
 """A process of a tf.data service: python3 srez_data_server.py PORT [DISPATCHER].
 
-With the address host:port of a DISPATCHER it is a worker of it, else a dispatcher. PORT 0 takes any
-free one. It ends by a signal.
+Alone it is a dispatcher; with the address host:port of one it is a worker of it. A worker may take
+PORT 0, any free one. It ends by a signal.
 """
 
 import os
@@ -12,30 +12,54 @@ import sys
 
 
 def serve(port, dispatcher=None):
-    """Serves on `port` until a signal comes: as a dispatcher, or a worker of `dispatcher`."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
+    """Serves on `port` until a signal comes: as a dispatcher, or a worker of `dispatcher`.
 
-    service = tf.data.experimental.service
+    Raises:
+        RuntimeError: the port is taken.
+    """
+    service = _load_tensorflow().data.experimental.service
     if dispatcher is None:
         server = service.DispatchServer(service.DispatcherConfig(port=port))
     else:
-        is_local = dispatcher.startswith("localhost:")
-        host = "localhost" if is_local else socket.gethostname()
+        # The address under which trainers reach this worker.
+        host = "localhost" if dispatcher.startswith("localhost:") else socket.gethostname()
+        address = f"{host}:%port%"
         server = service.WorkerServer(
-            service.WorkerConfig(dispatcher, worker_address=f"{host}:%port%", port=port)
+            service.WorkerConfig(dispatcher, worker_address=address, port=port)
         )
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would wait for the join
     server.join()
 
 
+def _load_tensorflow():
+    """TensorFlow, its start-up messages off the console, as srez_main does it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    console = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow
+    finally:
+        os.dup2(console, 2)
+        os.close(console)
+    return tensorflow
+
+
 def main(argv):
-    """Runs what the command line says; returns 2 if it is bad."""
+    """Serves as the command line says; returns the exit status: 2 if it is bad, 1 if it can't."""
     words = argv[1:]
-    if len(words) not in (1, 2) or not re.fullmatch(r"\d{1,5}", words[0]):
-        print("srez: expected PORT or PORT DISPATCHER, not", *words, file=sys.stderr)
-        return 2
-    return serve(int(words[0]), *words[1:])
+    typed = " ".join(words)
+    if not re.fullmatch(r"\d{1,5}( \S+:\d{1,5})?", typed) or int(words[0]) >= 2**16:
+        return _complain(f"expected PORT or PORT HOST:PORT, not {typed!r}", 2)
+    try:
+        serve(int(words[0]), *words[1:])
+    except RuntimeError as error:
+        return _complain(f"can't serve on port {words[0]}, take another one: {error}", 1)
+
+
+def _complain(message, status):
+    print("srez:", " ".join(str(message).split()), file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

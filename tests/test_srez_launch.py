@@ -135,14 +135,6 @@ def test_free_ports_are_distinct():
     assert len(set(free_ports(100))) == 100
 
 
-def test_stdout_and_stderr_stay_apart_and_each_line_gets_the_name(program, capfd):
-    code = "print('one\\ntwo', end='')\nprint('bad', file=sys.stderr)\nos.write(1, b'\\xff')"
-    assert launch([], 1, program=program(code)) == 0
-    out, err = capfd.readouterr()
-    assert out == "[0] one\n[0] two\N{REPLACEMENT CHARACTER}\n"
-    assert err == "[0] bad\n"
-
-
 def test_the_first_to_fail_gives_the_status_and_its_last_lines(program, capfd):
     code = "for line in range(30): print('line', line)\nsys.exit(me * 7)"
     assert launch([], 2, program=program(code)) == 7
