@@ -115,7 +115,7 @@ def _watch(trainers, services, signals, grace, kill_after):
     while True:
         living = [child for child in trainers if child.status is None]
         if not first:
-            gone = [child for child in services if child.status is not None]
+            gone = [child for child in services if living and child.status is not None]
             first = next(iter(gone + [child for child in trainers if child.status]), None)
             if first and living:
                 _say(f"{_who(first)} {first.ended}; the others get {grace:g} seconds to end")

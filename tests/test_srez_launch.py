@@ -193,6 +193,25 @@ def test_a_signal_reaches_all_workers(start, number):
     assert not any(map(_is_running, pids))
 
 
+def test_a_worker_that_saves_for_long_after_a_signal_is_not_hurried_by_another(start):
+    code = """
+came = []
+signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+say(f"ready {os.getpid()}")
+while not came:
+    time.sleep(0.02)
+if me == 0:
+    time.sleep(1)
+say(f"{len(came)} came")
+sys.exit(143)"""
+    process = start(code, grace=0.2, kill_after=60)
+    _ready(process)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert "[0] 1 came" in out and "[1] 1 came" in out
+
+
 def test_a_second_signal_kills(start):
     process = start("until_killed()")
     pids = _ready(process)
@@ -282,11 +301,16 @@ def test_a_bad_command_line_is_refused_in_one_line(arguments, message, capsys):
     assert message in err
 
 
-def test_the_real_program_refuses_its_bad_options_with_its_own_words(here):
+def test_the_real_program_gets_its_place_and_refuses_bad_options_itself(here, monkeypatch):
+    # Python runs this module at the start of each process.
+    (here / "sitecustomize.py").write_text("import os; print(os.environ.get('TF_CONFIG'))")
+    monkeypatch.setenv("PYTHONPATH", str(here))
     process = _launcher("--", "--run", "train", "--batch_size", "0", cwd=here)
     assert process.returncode == 2
     for index in range(2):
         assert f"[{index}] srez: flag --batch_size=0: expected a whole number" in process.stderr
+        (config,) = re.findall(rf"^\[{index}\] (.*)$", process.stdout, re.M)
+        assert json.loads(config)["task"] == {"type": "worker", "index": index}
 
 
 def test_a_reader_of_the_output_that_is_gone_ends_all(start):
