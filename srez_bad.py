@@ -17,7 +17,8 @@ class BadImages:
         self.limit = limit
         self._reasons = {}  # by name
         self._found = set()  # names noted since the start, not restored: what `check` counts
-        self._seen = set()
+        self._seen = bytearray()  # a byte per picture's number: 1 if it was read
+        self._seen_count = 0
         self._lock = threading.Lock()
 
     def note(self, name, reason):
@@ -31,7 +32,11 @@ class BadImages:
 
     def saw(self, number):
         """Counts a picture as read, good or bad, once however often it is read."""
-        self._seen.add(int(number))  # atomic, so without the lock
+        number = int(number)
+        with self._lock:
+            self._seen.extend(bytes(max(number + 1 - len(self._seen), 0)))
+            self._seen_count += not self._seen[number]
+            self._seen[number] = 1
 
     @property
     def rows(self):
@@ -59,8 +64,8 @@ class BadImages:
             OSError: more than the share `limit` of those read are bad; one line that counts them
                 and names one.
         """
-        seen = len(self._seen)
         with self._lock:
+            seen = self._seen_count
             bad, first = len(self._found), min(self._found, default=None)
         if seen < min(JUDGED_AFTER, self.total) or bad <= self.limit * seen:
             return

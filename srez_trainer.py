@@ -107,7 +107,7 @@ class Trainer:
                 "MEAN", tf.stack([tf.cast(value, tf.float32) for value in values])
             )
             scalars = dict(zip(names, tf.unstack(means), strict=True))
-            wishes = context.all_reduce("SUM", wishes)
+            wishes = context.all_reduce("SUM", tf.identity(wishes))  # on this replica's device
             self._average_statistics(context)
         return scalars, wishes
 

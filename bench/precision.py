@@ -82,7 +82,6 @@ def _train(dataset, folder, precision, seed, batches):
     """Trains up to `batches` and measures; TensorFlow is imported only if there is need."""
     import srez_train
     from tests.conftest import make_config
-    from tests.quality import measure
 
     config = make_config(
         dataset=dataset,
@@ -93,7 +92,23 @@ def _train(dataset, folder, precision, seed, batches):
         random_seed=seed,
     )
     srez_train.train(config)
-    return measure(config, "ema")
+    return _measure(config)
+
+
+def _measure(config):
+    """The figures of the averaged weights, means over the test pictures."""
+    from srez_generator import load_generator, upscale
+    from srez_image import to_uint8
+    from srez_input import load_eight_bit
+    from srez_metrics import figures
+    from srez_source import open_source, split_source
+
+    source = open_source(config.dataset)
+    split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)
+    _, low_res, high_res = load_eight_bit(source, split.test, config.sample_size)
+    generator, _ = load_generator(config.checkpoint_dir, "ema")
+    found = figures(to_uint8(upscale(generator, low_res)) / 255.0, high_res, low_res)
+    return {name: round(float(values.mean()), 2) for name, values in found.items()}
 
 
 def _draw(curves, path):

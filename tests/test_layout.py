@@ -10,11 +10,13 @@ MODULES = sorted(path.stem for path in ROOT.glob("srez_*.py"))
 
 # Who may import whom. A module that is not here has no room yet.
 ROOMS = {
+    "srez_flags": set(),
     "srez_main": {
         "srez_bench",
         "srez_demo",
         "srez_eval",
         "srez_export",
+        "srez_flags",
         "srez_infer",
         "srez_shards",
         "srez_train",
@@ -177,15 +179,16 @@ def test_the_arrows_form_no_circle():
             del below[leaf]
 
 
-def test_only_srez_main_reads_flags():
+def test_flags_are_defined_and_read_in_two_modules_only():
     users = {module for module in MODULES if "absl" in {name for name, _ in _imports(module)}}
-    assert users == {"srez_main"}
+    assert users == {"srez_flags", "srez_main"}
 
 
 def test_srez_main_imports_no_mode_at_its_top():
     heavy = {"tensorflow", "keras", "numpy", "moviepy", "PIL"}
     at_top = {name for name, is_top in _imports("srez_main") if is_top}
-    assert not {name for name in at_top if name.startswith("srez_")} | (at_top & heavy)
+    ours = {name for name in at_top if name.startswith("srez_")} - {"srez_flags"}
+    assert not ours | (at_top & heavy)
 
 
 @pytest.mark.parametrize("module", WITHOUT_TENSORFLOW)

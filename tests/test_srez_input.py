@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import numpy as np
@@ -180,3 +181,36 @@ def test_the_box_wiggles_over_its_whole_range(source):
         assert set(offsets[:, axis]) == set(range(17))
         assert offsets[:, axis].mean() == pytest.approx(8, abs=0.6)
     assert abs(np.corrcoef(offsets.T)[0, 1]) < 0.12
+
+
+def test_the_shares_of_a_batch_put_together_are_the_batch(source, seen):
+    arguments = (source, np.arange(FACES), 6, 64, 0)
+    whole = next(iter(srez_input.iterate_batches(*arguments, start_batch=5)))
+    read = []
+    shares = []
+    for share in ((0, 2), (2, 6)):
+        seen.clear()
+        batches = srez_input.make_dataset(*arguments, start_batch=5, share=share).take(1)
+        shares.append(next(iter(batches)))
+        read.append(seen[: share[1] - share[0]])
+    for images, *parts in zip(whole, *shares, strict=True):
+        assert (np.concatenate(parts) == images).all()
+    files = srez_input.files_of_batch(np.arange(FACES), 6, 0, 5)
+    assert sorted(read[0]) == sorted(files[:2])
+
+
+def test_a_bad_picture_in_a_share_is_replaced_as_in_the_batch(source, monkeypatch):
+    bad = int(srez_input.files_of_batch(np.arange(FACES), 6, 0, 0)[4])
+    good = source.read
+
+    def read(number):
+        if number == bad:
+            raise OSError("broken")
+        return good(number)
+
+    spoilt = dataclasses.replace(source, read=read)
+    arguments = (spoilt, np.arange(FACES), 6, 64, 0)
+    whole = next(iter(srez_input.iterate_batches(*arguments)))
+    part = next(iter(srez_input.iterate_batches(*arguments, share=(3, 6))))
+    for images, some in zip(whole, part, strict=True):
+        assert (images[3:] == some).numpy().all()

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+import srez_flags
 import srez_main
 from tests.conftest import ROOT, make_config, run_main
 
@@ -93,7 +94,7 @@ BAD_COMMAND_LINES = [
 
 
 def _flags_of_this_program():
-    return srez_main.FLAGS.flags_by_module_dict()["srez_main"]
+    return srez_main.FLAGS.flags_by_module_dict()["srez_flags"]
 
 
 def test_flags_have_the_original_names_and_defaults():
@@ -102,7 +103,7 @@ def test_flags_have_the_original_names_and_defaults():
 
 
 def test_flags_are_defined_in_alphabetical_order():
-    text = (ROOT / "srez_main.py").read_text()
+    text = (ROOT / "srez_flags.py").read_text()
     names = re.findall(r'_(?:integer|float|path|switch|choice)\(\s*"(\w+)"', text)
     assert names == sorted(names)
     assert len(names) == len(_flags_of_this_program())
@@ -186,3 +187,7 @@ def test_packing_a_folder_does_without_tensorflow(tmp_path, faces, capsys, monke
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     assert srez_main.main(["srez_main.py", "--run=pack", f"--dataset={faces}"]) == 0
     assert "--dataset 'shards/faces-*.zip'" in capsys.readouterr().out
+
+
+def test_every_run_has_its_mode():
+    assert tuple(sorted(srez_main.MODES)) == srez_flags.RUNS

@@ -1,0 +1,117 @@
+"""Trains under a strategy and keeps what came of it: python -m tests.replicas STRATEGY OUT.
+
+STRATEGY is none, mirrored (over two logical CPU devices) or multi_worker (with TF_CONFIG). The
+chief writes OUT, a .npz: losses and gradients of the first step in float32; losses of 20 steps and
+the weights then in float64; and the moving statistics after two steps without synchronisation.
+"""
+
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import srez_faces
+from srez_cluster import Cluster
+from srez_image import celeba_box
+from srez_trainer import Trainer
+from tests.conftest import make_config
+
+BATCH = 4
+STEPS = 20  # of float64, where rounding doesn't grow into anything that can be seen
+FACES = 12
+
+
+def main(name, path):
+    """Does all three trainings."""
+    if name == "mirrored":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        devices = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, devices)
+    cluster = Cluster(name)
+    if name == "mirrored":
+        cluster.strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    found = _first_step(cluster) | _unsynchronised(cluster)
+    keras.config.set_floatx("float64")
+    found |= _many_steps(cluster)
+    cluster.wait_for_all()
+    if cluster.is_chief:
+        np.savez(path, **found)
+
+
+def batches(count, dtype, cluster):
+    """This process's share of batches of drawn faces: (low_res, high_res) each."""
+    boxes = [celeba_box(np.asarray(srez_faces.draw_face(0, index))) for index in range(FACES)]
+    faces = np.stack(boxes).reshape(FACES, 64, 2, 64, 2, 3).mean((2, 4)) / 255.0
+    order = np.random.default_rng(0)
+    first, end = cluster.share(BATCH)
+    for _ in range(count):
+        high_res = faces[order.choice(FACES, BATCH, replace=False)][first:end].astype(dtype)
+        low_res = high_res.reshape(-1, 16, 4, 16, 4, 3).mean((2, 4)).astype(dtype)
+        yield tf.constant(low_res), tf.constant(high_res)
+
+
+def _trainer(cluster, **flags):
+    return Trainer(make_config(batch_size=BATCH, **flags), cluster.strategy)
+
+
+def _first_step(cluster):
+    trainer = _trainer(cluster)
+    (pair,) = batches(1, np.float32, cluster)
+    if len(cluster.strategy.extended.worker_devices if cluster.replicas > 1 else [0]) > 1:
+        pair = [trainer._shared_out(tf.split(images, 2)) for images in pair]
+
+    @tf.function
+    def gradients():
+        def of_all(*pair):
+            scalars, *both = trainer.gradients(*pair)
+            if trainer.replicas == 1:
+                return scalars, both
+            context = tf.distribute.get_replica_context()
+            scalars = {
+                name: context.all_reduce("MEAN", tf.identity(value))
+                for name, value in scalars.items()
+            }
+            return scalars, [context.all_reduce("SUM", some) for some in both]
+
+        return cluster.strategy.run(of_all, tuple(pair))
+
+    local = cluster.strategy.experimental_local_results(gradients())[0]
+    scalars, (generator, discriminator) = local
+    found = {"losses": np.array([scalars[name] for name in sorted(scalars) if "loss/" in name])}
+    for name, some in (("generator", generator), ("discriminator", discriminator)):
+        found |= {f"gradient_{name}_{index:03d}": value.numpy() for index, value in enumerate(some)}
+    return found
+
+
+def _unsynchronised(cluster):
+    trainer = _trainer(cluster, sync_batch_norm=False)
+    for pair in batches(2, np.float32, cluster):
+        trainer.train_step(*pair)
+    values = [value.numpy().ravel() for value in trainer.generator.non_trainable_variables]
+    copies = [
+        [copy.numpy().ravel() for copy in cluster.strategy.experimental_local_results(value.value)]
+        for value in trainer.generator.non_trainable_variables
+    ]
+    return {
+        "statistics": np.concatenate(values),
+        "copies_differ": np.array([np.abs(some[0] - some[-1]).max() for some in copies]),
+    }
+
+
+def _many_steps(cluster):
+    trainer, rows = _trainer(cluster), []
+    for pair in batches(STEPS, np.float64, cluster):
+        scalars = trainer.train_step(*pair, wishes=(cluster.index + 1, 0))
+        rows.append([scalars[name] for name in sorted(scalars) if name.startswith("loss/")])
+    found = {"many_losses": np.array(rows)}
+    if "wishes" in scalars:
+        found["wishes"] = scalars["wishes"].numpy()
+    for name in ("generator", "discriminator", "average"):
+        values = trainer.state[name].trainable_variables
+        found[f"weights_{name}"] = np.concatenate([value.numpy().ravel() for value in values])
+    return found
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
