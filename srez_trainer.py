@@ -126,7 +126,7 @@ class Trainer:
             return
         networks = (self.generator, self.discriminator)
         variables = [one for network in networks for one in network.non_trainable_variables]
-        means = context.all_reduce("MEAN", [tf.convert_to_tensor(one) for one in variables])
+        means = context.all_reduce("MEAN", [tf.identity(one) for one in variables])
         for variable, mean in zip(variables, means, strict=True):
             variable.assign(mean)
 
