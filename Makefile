@@ -1,5 +1,5 @@
 # make run: a first training, its video and an enlarged picture.  make test: the whole suite;
-# make test-fast: without the tests that take over 30 seconds.
+# make test-fast: without the tests that train anew.
 
 PYTHON ?= python3
 TRAIN_TIME ?= 3

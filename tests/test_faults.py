@@ -20,6 +20,8 @@ import srez_train
 from srez_checkpoint import locked, newest_checkpoint, read_run
 from tests.conftest import ROOT, assert_same_bits, small_config, train_arguments
 
+pytestmark = pytest.mark.slow  # each trains, most of them more than once
+
 KILLS = 10
 BATCHES = 30
 
@@ -48,7 +50,6 @@ def _kill_while_writing(process, folder):
     process.kill()
 
 
-@pytest.mark.slow
 def test_a_run_killed_ten_times_ends_as_one_never_stopped(tmp_path, faces):
     flags = {"train_batches": BATCHES, "checkpoint_period": 3, "summary_period": 10}
     command = _command(faces, **flags)

@@ -74,6 +74,7 @@ def test_other_pictures_stop_a_run_with_status_3(trained, faces, tmp_path):
     assert "--noresume" in process.stderr
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_ends_as_one_never_stopped(here, faces):
     paths = []
     for name, totals in (("whole", [4]), ("stopped", [2, 4])):
@@ -93,6 +94,7 @@ def test_a_stopped_run_goes_on_and_ends_as_one_never_stopped(here, faces):
         assert (whole.get_tensor(name) == stopped.get_tensor(name)).all(), name
 
 
+@pytest.mark.slow
 def test_the_step_is_traced_once_in_a_whole_run(here, faces, monkeypatch):
     trainers = []
 
@@ -106,6 +108,7 @@ def test_the_step_is_traced_once_in_a_whole_run(here, faces, monkeypatch):
     assert [trainer.traces for trainer in trainers] == [1]
 
 
+@pytest.mark.slow
 def test_noresume_moves_the_old_results_aside(here, faces, capsys):
     srez_train.train(small_config(faces, train_batches=1))
     srez_train.train(small_config(faces, train_batches=1, resume=False, random_seed=3))
@@ -115,6 +118,7 @@ def test_noresume_moves_the_old_results_aside(here, faces, capsys):
     assert newest_checkpoint(here / "checkpoint.1")
 
 
+@pytest.mark.slow
 def test_sheets_without_a_checkpoint_are_moved_aside(here, faces):
     (here / "train").mkdir()
     (here / "train" / "batch000007_out.png").write_text("old")
@@ -123,17 +127,20 @@ def test_sheets_without_a_checkpoint_are_moved_aside(here, faces):
     assert not (here / "train" / "batch000007_out.png").exists()
 
 
+@pytest.mark.slow
 def test_two_checkpoints_are_kept(here, faces):
     srez_train.train(small_config(faces, train_batches=5, checkpoint_period=1))
     names = sorted(path.name for path in (here / "checkpoint").iterdir())
     assert names == ["batch000004", "batch000005", "lock"]
 
 
+@pytest.mark.slow
 def test_train_time_ends_a_run(here, faces, capsys):
     srez_train.train(small_config(faces, train_time=0.05))
     assert re.search(r"Finished: trained \S+ of 0.05 minutes", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_pictures_that_cannot_be_read_end_a_run_with_one_line(here, faces, capsys):
     for number, face in enumerate(sorted(faces.iterdir())):
         content = face.read_bytes() if number < 3 else b"broken"
@@ -152,6 +159,7 @@ def test_validation_is_measured_at_its_period_and_at_the_end(trained):
     assert "Validation at batch 12, 2 pictures" in trained[1].stdout
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_kept_whatever_its_age(here, faces, monkeypatch, capsys):
     scores = iter([0.2, 0.4, 0.3, 0.3, 0.3])
 

@@ -162,6 +162,7 @@ def test_building_leaves_the_policy_of_keras_alone():
     assert keras.config.dtype_policy() == before
 
 
+@pytest.mark.slow
 def test_xla_gives_the_same_step(batch):
     # Without noise: XLA makes other normal numbers of the same seed.
     plain, compiled = (
