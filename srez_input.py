@@ -13,6 +13,7 @@ from srez_augment import augmented_pair, plain_pair
 from srez_bad import BadImages
 from srez_crop import CROP_SHAPE, MARGIN_SIDE, WIGGLE, box_alone, decode, encoded_crop
 from srez_image import BOX_SIDE, printable, to_uint8
+from srez_service import served_batches
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
 
@@ -39,28 +40,37 @@ def make_dataset(
 
 
 def iterate_batches(
-    source, files, batch_size, sample_size, random_seed, start_batch=0, cache=None, bad_images=None
+    source,
+    files,
+    batch_size,
+    sample_size,
+    random_seed,
+    start_batch=0,
+    cache=None,
+    bad_images=None,
+    data_service=None,
 ):
     """Yields what `make_dataset` holds, without end, and gets over pictures that fail to decode.
 
+    With the address of a `data_service`, and no cache, its workers read and decode.
+
     Raises:
-        OSError: MAX_TRIES pictures in a row are bad.
+        OSError: MAX_TRIES pictures in a row are bad, or too many for the data service.
     """
     maker = _BatchMaker(source, files, batch_size, sample_size, random_seed, cache, bad_images)
-    yield from _unbroken(maker.dataset, maker.with_care, start_batch)
+    if data_service is None:
+        yield from _unbroken(maker.dataset, maker.with_care, start_batch)
+    else:
+        places = source.locate(source.identities)
+        yield from served_batches(
+            data_service, places, maker.pick, maker.finish, maker.make, start_batch
+        )
 
 
 def batch_maker(source, files, batch_size, sample_size, random_seed, cache=None, bad_images=None):
     """A function from a batch's number to that batch of `iterate_batches`; not for graphs."""
     maker = _BatchMaker(source, files, batch_size, sample_size, random_seed, cache, bad_images)
-
-    def make_batch(batch):
-        try:
-            return maker.fast(tf.cast(batch, tf.int64))
-        except _BAD_BATCH:
-            return maker.with_care(batch)
-
-    return make_batch
+    return maker.make
 
 
 def files_of_batch(files, batch_size, random_seed, batch):
@@ -83,12 +93,39 @@ class _BatchMaker:
         self.cache = cache
         self.bad_images = bad_images or BadImages(len(self.files), limit=1.0)
         # One graph for all iterators, which are made anew behind a bad batch.
-        self.fast = tf.function(self._make, input_signature=[tf.TensorSpec([], tf.int64)])
+        number = tf.TensorSpec([], tf.int64)
+        self.fast = tf.function(self._make, input_signature=[number])
+        self._drawn = tf.function(self._draw, input_signature=[number])
+        self._augmented = tf.function(augmented_pair)
 
     def dataset(self, start):
         """The batches from number `start` on, each made in the graph."""
         batches = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
         return batches.map(self.fast, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+    def make(self, batch):
+        """A batch, at once; not for graphs."""
+        try:
+            return self.fast(tf.cast(batch, tf.int64))
+        except _BAD_BATCH:
+            return self.with_care(batch)
+
+    def pick(self, batch):
+        """A batch's pictures [B] and their boxes' offsets [B, 2]."""
+        return self._draw(batch)[:2]
+
+    def finish(self, batch, good, boxes):
+        """A batch of boxes [B, 128, 128, 3] made elsewhere; those not good [B] are made here."""
+        picked, offsets, draws = self._drawn(batch)
+        picked, batch = picked.numpy(), int(batch)
+        for number in picked[good]:
+            self.bad_images.saw(number)
+        if not good.all():
+            boxes = boxes.numpy()
+            for place in np.flatnonzero(~good):
+                get = functools.partial(box_alone, self.source, offset=offsets[place].numpy())
+                boxes[place] = self._first_good(picked[place], (batch, place), get)
+        return self._augmented(tf.constant(boxes), draws, self.sample_size)
 
     def with_care(self, batch):
         """The same batch, but for the pictures that can't be decoded: others take their places."""

@@ -85,7 +85,9 @@ class Run:
         """
         trainer, progress, config = self.trainer, self.progress, self.config
         batch = int(trainer.batch)
-        batches = srez_input.iterate_batches(**self.data, start_batch=batch)
+        batches = srez_input.iterate_batches(
+            **self.data, start_batch=batch, data_service=config.data_service
+        )
         with progress:
             while not (progress.done or signals.came):
                 with progress.waiting():

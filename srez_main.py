@@ -58,6 +58,14 @@ def _define_flags():
     )
     _integer("checkpoint_period", 10000, "Batches between two checkpoints.")
     _path(
+        "data_service",
+        "none",
+        "Address, as grpc://host:5000, of a tf.data service whose workers read and decode the "
+        "pictures, where the trainer's machine has too few cores.",
+    )
+    _EXPECTED["data_service"] = "none, or with --cache=none an address as grpc://host:5000"
+    flags.register_validator("data_service", re.compile(r"none|grpc://\S+:\d{1,5}").fullmatch)
+    _path(
         "dataset",
         "dataset",
         "Folders of pictures, or zips such as CelebA's img_align_celeba.zip as it is: paths or "
@@ -217,6 +225,12 @@ def _define_flags():
         "Weights to use: the average that was best on the validation pictures, the newest average "
         "(ema), or the newest weights themselves (raw).",
     )
+    # A cache decodes by itself.
+    flags.register_multi_flags_validator(
+        ["cache", "data_service"],
+        lambda values: "none" in values.values(),
+        message="--data_service",
+    )
     # A folder can only go into a folder.
     _EXPECTED["infer_output"] = "a path that ends in .png, or --infer_input a folder"
     flags.register_multi_flags_validator(
@@ -237,6 +251,8 @@ def train_config():
     if FLAGS.train_batches and not FLAGS["train_time"].present:
         values["train_time"] = None
     values["dataset"] = _dataset()
+    if FLAGS.data_service == "none":
+        values["data_service"] = None
     return srez_train.TrainConfig(**values)
 
 

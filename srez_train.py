@@ -15,6 +15,7 @@ from srez_log import EVENTS, LOSSES, METRICS
 from srez_loop import Run, Signals
 from srez_progress import totals_reached
 from srez_resume import changed_options, resumed_split
+from srez_service import check_service
 from srez_source import open_source, split_source
 from srez_trainer import Trainer
 from srez_watch import warn_of_schedule
@@ -26,7 +27,8 @@ RESULTS = ("batch*_out.png", LOSSES, METRICS, EVENTS)  # of a run, in its train_
 class TrainConfig:
     """What `train` needs to know; each field is the flag of its name (see srez_main).
 
-    `dataset` None stands for the drawn faces, `train_time` None for no limit of time.
+    `data_service` None stands for no service, `dataset` None for the drawn faces, `train_time` None
+    for no limit of time.
     """
 
     batch_size: int
@@ -34,6 +36,7 @@ class TrainConfig:
     checkpoint_dir: str
     checkpoint_minutes: float
     checkpoint_period: int
+    data_service: str | None
     dataset: str | None
     deterministic: bool
     ema: float
@@ -73,6 +76,8 @@ def train(config):
     config = dataclasses.replace(config, precision=srez_device.choose_precision(config.precision))
     _say(f"Computing in {config.precision}.")
     warn_of_schedule(config.train_batches, config.learning_rate_half_life)
+    if config.data_service is not None:
+        check_service(config.data_service)
     if config.dataset is None:
         _say_sample_faces()
     source = open_source(config.dataset)

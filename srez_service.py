@@ -1,0 +1,257 @@
+"""Batches whose pictures tf.data service workers read and decode, put back into their order.
+
+The workers' graph holds no Python (see srez_ops): what it can't do is done here, with the same
+result.
+"""
+
+import itertools
+import queue
+import socket
+import sys
+import threading
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from srez_ops import box_reader
+
+ANSWER = 15.0  # seconds in which a dispatcher has to answer, when a training starts
+FIRST = 60.0  # seconds for the workers to make their first batch: they build the graph anew
+STALL = 20.0  # seconds without any batch, after which the pictures are decoded here
+LATE = 10.0  # seconds a batch may come after a later one: then its worker is taken for dead
+RETRY = 60.0  # seconds until a service that failed is tried again
+BEHIND = 32  # batches in a row that come too late, before the service is asked for newer ones
+WINDOW_BYTES = 2**29  # of batches that came early
+MAX_TABLE = 2**28  # bytes of names and places that the workers are sent
+MANY = 1000  # pictures, of which most should be made by the workers
+
+_PARALLEL, _AHEAD = 4, 2  # batches a worker makes at a time, and has ready
+
+
+def check_service(address, answer=ANSWER):
+    """Returns when a tf.data service dispatcher has answered at grpc://HOST:PORT.
+
+    Raises:
+        OSError: none does within `answer` seconds; one line.
+    """
+    deadline = time.monotonic() + answer
+    hint = "start it, or leave --data_service out"
+    reason = _unreachable(address)
+    while reason and time.monotonic() < deadline:
+        time.sleep(0.2)
+        reason = _unreachable(address)
+    if reason:
+        raise OSError(f"--data_service={address} can't be reached ({reason}): {hint}")
+    replies = queue.Queue()
+
+    def register():
+        try:
+            one = tf.data.Dataset.range(1)
+            tf.data.experimental.service.register_dataset(address, one)
+            replies.put("")
+        except tf.errors.OpError as error:
+            replies.put(error.message)
+
+    # TensorFlow itself would go on trying for an hour.
+    threading.Thread(target=register, daemon=True).start()
+    try:
+        reason = replies.get(timeout=max(deadline - time.monotonic(), answer / 3))
+    except queue.Empty:
+        reason = "it doesn't answer"
+    if reason:
+        reason = " ".join(reason.split())
+        raise OSError(f"--data_service={address} is no tf.data service ({reason}): {hint}")
+
+
+def served_batches(address, places, draw, finish, make, start_batch):
+    """Yields the batches from number `start_batch` on, in order and without end.
+
+    `draw(batch)` gives, in a graph, the numbers [B] of its pictures and their boxes' offsets
+    [B, 2]; `finish(batch, good, boxes)` a batch from what workers made of these, `make(batch)` one
+    made here. `places` are srez_places.Places.
+
+    Raises:
+        OSError: the dataset is too large for this, or whatever `finish` and `make` raise.
+    """
+    table = places.entries.nbytes + sum(map(len, places.names)) + 4 * len(places.names)
+    if table > MAX_TABLE:
+        raise OSError(
+            f"--data_service={address}: names and places of {len(places.names)} pictures take "
+            f"{table >> 20} MiB, more than {MAX_TABLE >> 20}: leave --data_service out"
+        )
+    read = box_reader(places)
+
+    def boxes_of(batch):
+        numbers, offsets = draw(batch)
+        return batch, *read(numbers, offsets)
+
+    yield from _ordered(lambda start: _Feed(address, boxes_of, finish, start), make, start_batch)
+
+
+def _ordered(open_feed, make, start_batch):
+    """Yields the batches of feeds in their order; those that don't come are made here."""
+    sorter = _Sorter(open_feed, start_batch)
+    try:
+        for batch in itertools.count(start_batch):
+            pair = sorter.find(batch)
+            yield make(batch) if pair is None else pair
+    finally:
+        sorter.feed.close()
+
+
+class _Sorter:
+    """Finds batches among those that come, in whatever order, from a feed and its successors."""
+
+    def __init__(self, open_feed, start):
+        self._open_feed = open_feed
+        self._early = {}  # batch -> (what it is, the clock when it came)
+        self._clock = 0.0  # seconds spent waiting; others don't tell who is late
+        self._patience = FIRST  # seconds to wait for any batch; 0 while the service fails
+        self._reopen_at = None  # the time, once the feed has ended
+        self._has_said = False
+        self.feed = open_feed(start)
+
+    def find(self, batch):
+        """The batch, or None: it is lost, or the service fails."""
+        self.feed.wanted = batch
+        for older in [number for number in self._early if number < batch]:
+            del self._early[older]
+        self._reopen(batch)
+        waited = 0.0
+        while batch not in self._early and not self._is_lost():
+            started = time.monotonic()
+            came = self.feed.get(min(max(self._patience - waited, 0.0), 1.0))
+            seconds = time.monotonic() - started
+            waited += seconds
+            self._clock += seconds
+            if came is not None:
+                number, pair = came
+                self._early[number] = pair, self._clock
+                self._patience, waited = STALL, 0.0
+            elif self.feed.ended or waited >= self._patience:
+                self._give_up()
+                return None
+        return self._early.pop(batch, (None,))[0]
+
+    def _is_lost(self):
+        if not self._early:
+            return False
+        pair, came = next(iter(self._early.values()))
+        size = sum(tensor.dtype.size * tensor.shape.num_elements() for tensor in pair)
+        return self._clock - came > LATE or len(self._early) >= max(WINDOW_BYTES // size, 8)
+
+    def _give_up(self):
+        self._patience = 0.0
+        if self.feed.error:
+            self._say_once(f"failed ({self.feed.error}), so pictures are decoded here")
+        elif not self.feed.ended:
+            self._say_once("does not answer, so pictures are decoded here until it does")
+        if self.feed.ended and self._reopen_at is None:
+            self._reopen_at = time.monotonic() + (RETRY if self.feed.error else 0.0)
+
+    def _say_once(self, text):
+        if not self._has_said:
+            print(f"srez: --data_service={self.feed.address} {text}", file=sys.stderr, flush=True)
+        self._has_said = True
+
+    def _reopen(self, batch):
+        """Puts a feed from `batch` on in the place of one that ended, if it is time to."""
+        if self._reopen_at is None or time.monotonic() < self._reopen_at:
+            return
+        self._reopen_at = None
+        self.feed = self._open_feed(batch)
+        self._patience = FIRST
+
+
+class _Feed:
+    """Batches from the service, finished in a thread of its own, in the order they come.
+
+    `wanted` is the first number of use; `ended` says that no more come, `error` why, or "".
+    """
+
+    def __init__(self, address, boxes_of, finish, start):
+        self.address = address
+        self.wanted = start
+        self.error = ""
+        self.ended = False
+        self._start = start
+        self._boxes_of = boxes_of
+        self._finish = finish
+        self._ready = queue.Queue(_AHEAD)
+        self._closed = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def get(self, seconds):
+        """The next (number, batch), or None after so many seconds; raises what the thread did."""
+        try:
+            came = self._ready.get(timeout=seconds) if seconds else self._ready.get_nowait()
+        except queue.Empty:
+            return None
+        if isinstance(came, Exception):
+            raise came
+        return came
+
+    def close(self):
+        """Lets the thread end when it next hears of the service."""
+        self._closed.set()
+
+    def _run(self):
+        try:
+            self.error = _unreachable(self.address)
+            if not self.error:
+                self._pull()
+        except tf.errors.OpError as error:
+            self.error = " ".join(error.message.split()) or type(error).__name__
+        except Exception as error:
+            self._put(error)
+        self.ended = True
+
+    def _pull(self):
+        too_late, counts = 0, np.zeros(2, np.int64)
+        for batch, good, boxes in self._dataset():
+            number, good = int(batch), good.numpy()
+            too_late = too_late + 1 if number < self.wanted else 0
+            if self._closed.is_set() or too_late >= BEHIND:
+                return
+            if not too_late:
+                self._warn(counts, good)
+                self._put((number, self._finish(batch, good, boxes)))
+
+    def _dataset(self):
+        service = tf.data.experimental.service
+        numbers = tf.data.Dataset.range(self._start, np.iinfo(np.int64).max)
+        boxes = numbers.map(self._boxes_of, _PARALLEL).prefetch(_AHEAD)
+        # Each number to one worker; pixels hardly get smaller, so they aren't compressed.
+        served = service.distribute(service.ShardingPolicy.DYNAMIC, self.address, compression=None)
+        return boxes.apply(served)
+
+    def _put(self, item):
+        while not self._closed.is_set():
+            try:
+                return self._ready.put(item, timeout=1.0)
+            except queue.Full:
+                continue
+
+    def _warn(self, counts, good):
+        """Says it, once, if most pictures are none that the workers can make."""
+        before = counts[0]
+        counts += len(good), np.count_nonzero(~good)
+        if before < MANY <= counts[0] and counts[1] > counts[0] / 2:
+            print(
+                f"srez: {counts[1]} of {counts[0]} pictures could not be made by the workers of "
+                f"--data_service={self.address} and are decoded here: do these see the files, and "
+                "are they JPEGs of 178x218 pixels?",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _unreachable(address):
+    """Why nothing can be connected to at grpc://HOST:PORT; "" if it can."""
+    host, _, port = address.removeprefix("grpc://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
