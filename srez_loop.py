@@ -1,5 +1,6 @@
 """The training loop: steps, sheets, checkpoints, until the total is reached or a signal comes."""
 
+import contextlib
 import json
 import signal
 from pathlib import Path
@@ -88,7 +89,7 @@ class Run:
         batches = srez_input.iterate_batches(
             **self.data, start_batch=batch, data_service=config.data_service
         )
-        with progress:
+        with progress, contextlib.closing(batches):
             while not (progress.done or signals.came):
                 with progress.waiting():
                     low_res, high_res = next(batches)

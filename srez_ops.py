@@ -64,10 +64,11 @@ def is_plain(data):
     """
     sizes = tf.strings.length(data)
     is_whole = tf.strings.substr(data, 0, 2) == b"\xff\xd8"
-    is_whole &= tf.strings.substr(data, -2, 2) == b"\xff\xd9"
+    end = tf.minimum(sizes, 2)
+    is_whole &= tf.strings.substr(data, -end, end) == b"\xff\xd9"
     octets = tf.io.decode_raw(data, tf.uint8, fixed_length=_HEADER_BYTES)
     octets = tf.cast(octets, tf.int32)
-    last = tf.minimum(sizes, _HEADER_BYTES) - 10
+    last = tf.maximum(tf.minimum(sizes, _HEADER_BYTES) - 10, 0)
 
     def goes_on(at, found):
         return tf.reduce_any((found == _GO_ON) & (at <= last))
