@@ -12,6 +12,7 @@ BEHIND = 32  # batches in a row that come too late, before a feed ends
 MANY = 1000  # pictures, of which most should be made by the workers
 
 _PARALLEL, _AHEAD = 4, 2  # batches a worker makes at a time, and has ready
+_ASKED = 16  # batches asked for at a time, of all workers
 
 
 class Feed:
@@ -75,7 +76,10 @@ class Feed:
         numbers = tf.data.Dataset.range(self._start, np.iinfo(np.int64).max)
         boxes = numbers.map(self._boxes_of, _PARALLEL).prefetch(_AHEAD)
         # Each number to one worker; pixels hardly get smaller, so they aren't compressed.
-        served = service.distribute(service.ShardingPolicy.DYNAMIC, self.address, compression=None)
+        policy = service.ShardingPolicy.DYNAMIC
+        served = service.distribute(
+            policy, self.address, max_outstanding_requests=_ASKED, compression=None
+        )
         return boxes.apply(served)
 
     def _put(self, item):

@@ -1,16 +1,20 @@
 import itertools
+import os
 import queue
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import srez_feed
 import srez_input
 import srez_service
+import srez_train
 from srez_bad import BadImages
 from srez_service import check_service
 from srez_source import open_source
@@ -18,25 +22,39 @@ from tests import odd_files
 from tests.conftest import FACES, small_config
 from tests.odd_files import encoded, face, zipped
 
-SERVICE = tf.data.experimental.service
-
-
-def _worker(dispatcher):
-    address = dispatcher.target.removeprefix("grpc://")
-    return SERVICE.WorkerServer(SERVICE.WorkerConfig(dispatcher_address=address))
+# A worker in a process of its own can be killed, and doesn't take seconds to end.
+WORKER = """
+import sys
+import tensorflow as tf
+service = tf.data.experimental.service
+worker = service.WorkerServer(service.WorkerConfig(dispatcher_address=sys.argv[1]))
+print("started", flush=True)
+worker.join()
+"""
 
 
 @pytest.fixture(scope="module")
-def dispatcher():
-    return SERVICE.DispatchServer()
+def service():
+    """A dispatcher and the processes of three workers."""
+    dispatcher = tf.data.experimental.service.DispatchServer()
+    command = [sys.executable, "-c", WORKER, dispatcher.target.removeprefix("grpc://")]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    workers = [
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        for _ in range(3)
+    ]
+    assert all(worker.stdout.readline() == b"started\n" for worker in workers)
+    yield dispatcher, workers
+    for worker in workers:
+        worker.kill()
+        worker.wait()
 
 
 @pytest.fixture(scope="module")
-def address(dispatcher):
-    """Of a service with two workers."""
-    workers = [_worker(dispatcher) for _ in range(2)]
-    yield dispatcher.target
-    del workers
+def address(service):
+    return service[0].target
 
 
 @pytest.fixture
@@ -44,21 +62,6 @@ def nobody():
     """The address of a port that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"grpc://127.0.0.1:{server.getsockname()[1]}"
-
-
-def _assert_same(batches, expected):
-    for pair, wanted in zip(batches, expected, strict=True):
-        for images, others in zip(pair, wanted, strict=True):
-            np.testing.assert_array_equal(images, others)
-
-
-def _batches(source, count, start_batch=0, sample_size=64, **options):
-    batches = srez_input.iterate_batches(
-        source, range(len(source.names)), 4, sample_size, 0, start_batch, **options
-    )
-    found = list(itertools.islice(batches, count))
-    batches.close()
-    return found
 
 
 @pytest.fixture
@@ -74,27 +77,47 @@ def made_here(monkeypatch):
     return numbers
 
 
-@pytest.mark.parametrize("start_batch", [0, 7])
-def test_workers_make_the_same_batches_in_the_same_order(address, faces, start_batch, made_here):
+def _assert_same(batches, expected):
+    for pair, wanted in zip(batches, expected, strict=True):
+        for images, others in zip(pair, wanted, strict=True):
+            np.testing.assert_array_equal(images, others)
+
+
+def _iterate(source, start_batch=0, **options):
+    numbers = range(len(source.names))
+    return srez_input.iterate_batches(source, numbers, 4, 64, 0, start_batch, **options)
+
+
+def _batches(source, count, start_batch=0, **options):
+    batches = _iterate(source, start_batch, **options)
+    found = list(itertools.islice(batches, count))
+    batches.close()
+    return found
+
+
+def test_workers_make_the_same_batches_in_the_same_order(address, faces, made_here):
     source = open_source(faces)
-    found = _batches(source, 20, start_batch, data_service=address)
-    _assert_same(found, _batches(source, 20, start_batch))
+    ledger = BadImages(FACES, limit=0.0)
+    found = _batches(source, 20, start_batch=7, data_service=address, bad_images=ledger)
+    _assert_same(found, _batches(source, 20, start_batch=7))
     assert not made_here
+    ledger.note("invented.jpg", "to be judged")
+    with pytest.raises(OSError, match=f"1 of the {FACES} pictures read"):
+        ledger.check()
 
 
-@pytest.mark.parametrize("compression", [0, 8])
-def test_workers_read_zips(address, faces, tmp_path, compression, made_here):
+def test_workers_read_zips(address, faces, tmp_path, made_here):
     contents = [(path.name, path.read_bytes()) for path in sorted(faces.iterdir())]
     shards = [
-        zipped(tmp_path / f"{start}.zip", contents[start : start + 12], compression)
-        for start in (0, 12)
+        zipped(tmp_path / "stored.zip", contents[:12]),
+        zipped(tmp_path / "deflated.zip", contents[12:], compression=8),
     ]
     source = open_source(",".join(map(str, shards)))
     _assert_same(_batches(source, 9, data_service=address), _batches(source, 9))
     assert not made_here
 
 
-def test_odd_pictures_are_the_same_and_bad_ones_replaced_as_without_a_service(
+def test_odd_and_bad_pictures_give_what_they_give_without_a_service(
     address, faces, tmp_path, made_here
 ):
     folder = shutil.copytree(faces, tmp_path / "faces")
@@ -108,85 +131,37 @@ def test_odd_pictures_are_the_same_and_bad_ones_replaced_as_without_a_service(
     source = open_source(folder)
     ledgers = [BadImages(FACES, limit=1.0) for _ in range(2)]
     found = _batches(source, 12, data_service=address, bad_images=ledgers[0])
-    # One by one: a whole graph rearranges the sums of a batch that it decodes with care.
-    expected = _batches(source, 12, bad_images=ledgers[1])
-    _assert_same(found, expected)
+    _assert_same(found, _batches(source, 12, bad_images=ledgers[1]))
     assert not made_here
     assert ledgers[0].rows == ledgers[1].rows
     assert [name for name, _ in ledgers[0].rows] == ["11.jpg", "13.jpg"]
 
 
-def test_sides_that_xla_can_t_shrink_to_are_the_same_but_for_rounding(address, faces):
-    source = open_source(faces)
-    found = _batches(source, 3, sample_size=72, data_service=address)
-    for pair, expected in zip(found, _batches(source, 3, sample_size=72), strict=True):
-        for images, others in zip(pair, expected, strict=True):
-            np.testing.assert_allclose(images, others, atol=1e-6)
-
-
-def test_all_pictures_that_workers_read_are_counted(address, faces):
-    ledger = BadImages(FACES, limit=0.0)
-    _batches(open_source(faces), FACES // 4, data_service=address, bad_images=ledger)
-    ledger.note("invented.jpg", "to be judged")
-    with pytest.raises(OSError, match=f"1 of the {FACES} pictures read"):
-        ledger.check()
-
-
-def test_a_dead_worker_s_batches_are_made_by_the_trainer(faces, monkeypatch):
-    monkeypatch.setattr(srez_service, "LATE", 0.5)
-    dispatcher = SERVICE.DispatchServer()
-    workers = [_worker(dispatcher) for _ in range(2)]
-    source = open_source(faces)
-    data = source, range(FACES), 4, 64, 0
-    batches = srez_input.iterate_batches(*data, data_service=dispatcher.target)
+def test_workers_that_die_or_stand_still_cost_no_batch(service, address, faces, monkeypatch, capfd):
+    monkeypatch.setattr(srez_service, "LATE", 1.0)
+    dying, *lasting = service[1]
+    batches = _iterate(open_source(faces), data_service=address)
     found = [next(batches) for _ in range(8)]
-    workers.pop()
-    found += [next(batches) for _ in range(40)]
-    batches.close()
-    _assert_same(found, _batches(source, 48))
-
-
-def test_a_service_that_dies_is_said_once_and_the_trainer_goes_on(faces, monkeypatch, capfd):
-    monkeypatch.setattr(srez_service, "STALL", 0.5)
-    dispatcher = SERVICE.DispatchServer()
-    worker = _worker(dispatcher)
-    source = open_source(faces)
-    batches = srez_input.iterate_batches(
-        source, range(FACES), 4, 64, 0, data_service=dispatcher.target
-    )
-    found = [next(batches) for _ in range(5)]
-    address = dispatcher.target
-    del worker
-    found += [next(batches) for _ in range(25)]
-    worker = _worker(dispatcher)  # and another one comes
-    found += [next(batches) for _ in range(25)]
-    batches.close()
-    _assert_same(found, _batches(source, 55))
-    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("srez:")]
-    assert said == [
+    dying.kill()
+    found += [next(batches) for _ in range(60)]
+    assert not _said(capfd)
+    monkeypatch.setattr(srez_service, "STALL", 2.0)  # the others were slow to start, maybe
+    for worker in lasting:
+        worker.send_signal(signal.SIGSTOP)
+    found += [next(batches) for _ in range(60)]
+    for worker in lasting:
+        worker.send_signal(signal.SIGCONT)
+    found += [next(batches) for _ in range(20)]
+    assert _said(capfd) == [
         f"srez: --data_service={address} does not answer, so pictures are decoded here until it "
         "does"
     ]
+    batches.close()
+    _assert_same(found, _batches(open_source(faces), len(found)))
 
 
-def test_pictures_that_workers_can_t_make_are_spoken_of_once(address, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(srez_feed, "MANY", 8)
-    for number in range(8):
-        face(number).save(tmp_path / f"{number}.png")
-    source = open_source(tmp_path)
-    _assert_same(_batches(source, 6, data_service=address), _batches(source, 6))
-    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("srez:")]
-    assert len(said) == 1
-    assert (
-        f"8 of 8 pictures could not be made by the workers of --data_service={address}" in said[0]
-    )
-
-
-def test_a_folder_of_bad_pictures_alone_ends_with_an_error(address, tmp_path):
-    for number in range(8):
-        (tmp_path / f"{number}.jpg").write_text("no picture")
-    with pytest.raises(OSError, match="can't be read"):
-        _batches(open_source(tmp_path), 1, data_service=address)
+def _said(capfd):
+    return [line for line in capfd.readouterr().err.splitlines() if line.startswith("srez:")]
 
 
 def test_a_service_that_answers_is_taken(address):
@@ -218,8 +193,6 @@ def test_a_server_of_another_kind_is_refused_in_seconds():
 
 
 def test_a_training_is_refused_where_there_is_no_service(here, faces, nobody, monkeypatch):
-    import srez_train
-
     monkeypatch.setattr(srez_train, "check_service", lambda address: check_service(address, 0.1))
     with pytest.raises(OSError, match=f"--data_service={nobody}"):
         srez_train.train(small_config(faces, data_service=nobody))
