@@ -62,14 +62,14 @@ class Feed:
 
     def _pull(self):
         too_late, counts = 0, np.zeros(2, np.int64)
-        for batch, good, boxes in self._dataset():
+        for batch, drawn, good, boxes in self._dataset():
             number, good = int(batch), good.numpy()
             too_late = too_late + 1 if number < self.wanted else 0
             if self._closed.is_set() or too_late >= BEHIND:
                 return
             if not too_late:
                 self._warn(counts, good)
-                self._put((number, self._finish(batch, good, boxes)))
+                self._put((number, self._finish(number, drawn, good, boxes)))
 
     def _dataset(self):
         service = tf.data.experimental.service

@@ -63,7 +63,7 @@ def iterate_batches(
     else:
         places = source.locate(source.identities)
         yield from served_batches(
-            data_service, places, maker.pick, maker.finish, maker.make, start_batch
+            data_service, places, maker.draw, maker.finish, maker.make, start_batch
         )
 
 
@@ -93,10 +93,7 @@ class _BatchMaker:
         self.cache = cache
         self.bad_images = bad_images or BadImages(len(self.files), limit=1.0)
         # One graph for all iterators, which are made anew behind a bad batch.
-        number = tf.TensorSpec([], tf.int64)
-        self.fast = tf.function(self._make, input_signature=[number])
-        self._drawn = tf.function(self._draw, input_signature=[number])
-        self._augmented = tf.function(augmented_pair)
+        self.fast = tf.function(self._make, input_signature=[tf.TensorSpec([], tf.int64)])
 
     def dataset(self, start):
         """The batches from number `start` on, each made in the graph."""
@@ -110,14 +107,13 @@ class _BatchMaker:
         except _BAD_BATCH:
             return self.with_care(batch)
 
-    def pick(self, batch):
-        """A batch's pictures [B] and their boxes' offsets [B, 2]."""
-        return self._draw(batch)[:2]
+    def finish(self, batch, drawn, good, boxes):
+        """A batch of boxes [B, 128, 128, 3] made elsewhere; those not good [B] are made here.
 
-    def finish(self, batch, good, boxes):
-        """A batch of boxes [B, 128, 128, 3] made elsewhere; those not good [B] are made here."""
-        picked, offsets, draws = self._drawn(batch)
-        picked, batch = picked.numpy(), int(batch)
+        `drawn` is what `draw` gives.
+        """
+        picked, offsets, draws = drawn
+        picked = picked.numpy()
         for number in picked[good]:
             self.bad_images.saw(number)
         if not good.all():
@@ -125,18 +121,18 @@ class _BatchMaker:
             for place in np.flatnonzero(~good):
                 get = functools.partial(box_alone, self.source, offset=offsets[place].numpy())
                 boxes[place] = self._first_good(picked[place], (batch, place), get)
-        return self._augmented(tf.constant(boxes), draws, self.sample_size)
+        return augmented_pair(tf.constant(boxes), draws, self.sample_size)
 
     def with_care(self, batch):
         """The same batch, but for the pictures that can't be decoded: others take their places."""
         batch = int(batch)
-        picked, offsets, draws = self._draw(tf.constant(batch, tf.int64))
+        picked, offsets, draws = self.draw(tf.constant(batch, tf.int64))
         take = self._decode_each if self.cache is None else self._cut
         boxes = take(picked.numpy(), offsets.numpy(), batch)
         return augmented_pair(tf.constant(boxes), draws, self.sample_size)
 
     def _make(self, batch):
-        picked, offsets, draws = self._draw(batch)
+        picked, offsets, draws = self.draw(batch)
         count = self.batch_size
         if self.cache is None:
             encoded = tf.numpy_function(self._read, [picked, batch], tf.string, stateful=False)
@@ -147,7 +143,7 @@ class _BatchMaker:
             boxes = tf.ensure_shape(boxes, [count, BOX_SIDE, BOX_SIDE, 3])
         return augmented_pair(boxes, draws, self.sample_size)
 
-    def _draw(self, batch):
+    def draw(self, batch):
         """A batch's pictures [B], their boxes' offsets [B, 2] and the jitter's draws [4, B]."""
         count = self.batch_size
         order = _epoch_order(batch, count, len(self.files), self.random_seed)

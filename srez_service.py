@@ -62,9 +62,9 @@ def check_service(address, answer=ANSWER):
 def served_batches(address, places, draw, finish, make, start_batch):
     """Yields the batches from number `start_batch` on, in order and without end.
 
-    `draw(batch)` gives, in a graph, the numbers [B] of its pictures and their boxes' offsets
-    [B, 2]; `finish(batch, good, boxes)` a batch from what workers made of these, `make(batch)` one
-    made here. `places` are srez_places.Places.
+    `draw(batch)` gives, in a graph, the numbers [B] of its pictures, their boxes' offsets [B, 2],
+    and what else `finish` needs to know; `finish(batch, drawn, good, boxes)` a batch from this and
+    from what workers made of it, `make(batch)` one made here. `places` are srez_places.Places.
 
     Raises:
         OSError: the dataset is too large for this, or whatever `finish` and `make` raise.
@@ -78,8 +78,8 @@ def served_batches(address, places, draw, finish, make, start_batch):
     read = box_reader(places)
 
     def boxes_of(batch):
-        numbers, offsets = draw(batch)
-        return batch, *read(numbers, offsets)
+        drawn = draw(batch)
+        return batch, drawn, *read(*drawn[:2])
 
     yield from _ordered(lambda start: Feed(address, boxes_of, finish, start), make, start_batch)
 

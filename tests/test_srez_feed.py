@@ -13,7 +13,7 @@ def reachable(monkeypatch):
 def _elements(*numbers, good=(True, True)):
     """As a service gives them, with numbers in the place of the boxes."""
     return [
-        (tf.constant(number, tf.int64), tf.constant(good), tf.fill([2], number))
+        (tf.constant(number, tf.int64), (), tf.constant(good), tf.fill([2], number))
         for number in numbers
     ]
 
@@ -23,7 +23,7 @@ def open_feed(monkeypatch):
     """A function from such elements to a Feed of them, ended when the test is over."""
     feeds = []
 
-    def opened(elements, finish=lambda batch, good, boxes: boxes, start=0):
+    def opened(elements, finish=lambda batch, drawn, good, boxes: boxes, start=0):
         monkeypatch.setattr(Feed, "_dataset", lambda self: elements)
         feeds.append(Feed("grpc://host:1", None, finish, start))
         return feeds[-1]
@@ -35,7 +35,7 @@ def open_feed(monkeypatch):
 
 
 def test_batches_come_finished_in_the_order_of_the_service(open_feed):
-    feed = open_feed(_elements(4, 3, 5), lambda batch, good, boxes: boxes + 10, start=3)
+    feed = open_feed(_elements(4, 3, 5), lambda batch, drawn, good, boxes: boxes + 10, start=3)
     assert [number for number, _ in (feed.get(5.0) for _ in range(3))] == [4, 3, 5]
     assert feed.get(0.0) is None
     assert not feed.error
@@ -69,7 +69,7 @@ def test_what_goes_wrong_with_the_service_is_told_in_a_line(open_feed):
 
 
 def test_an_error_in_finishing_a_batch_is_raised_where_it_is_taken(open_feed):
-    def finish(batch, good, boxes):
+    def finish(batch, drawn, good, boxes):
         raise OSError("pictures can't be read")
 
     feed = open_feed(_elements(0), finish)
