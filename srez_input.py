@@ -13,6 +13,7 @@ from srez_augment import augmented_pair, plain_pair
 from srez_bad import BadImages
 from srez_crop import CROP_SHAPE, MARGIN_SIDE, WIGGLE, box_alone, decode, encoded_crop
 from srez_image import BOX_SIDE, printable, to_uint8
+from srez_service import served_batches
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
 
@@ -59,31 +60,31 @@ def iterate_batches(
     cache=None,
     bad_images=None,
     share=None,
+    data_service=None,
 ):
     """Yields what `make_dataset` holds, without end, and gets over pictures that fail to decode.
 
+    With the address of a `data_service`, and no cache, its workers read and decode.
+
     Raises:
-        OSError: MAX_TRIES pictures in a row are bad.
+        OSError: MAX_TRIES pictures in a row are bad, or too many for the data service.
     """
     maker = _BatchMaker(
         source, files, batch_size, sample_size, random_seed, cache, bad_images, share
     )
-    yield from _unbroken(maker.dataset, maker.with_care, start_batch)
+    if data_service is None:
+        yield from _unbroken(maker.dataset, maker.with_care, start_batch)
+    else:
+        places = source.locate(source.identities)
+        yield from served_batches(
+            data_service, places, maker.draw, maker.finish, maker.make, start_batch
+        )
 
 
 def batch_maker(source, files, batch_size, sample_size, random_seed, cache=None, bad_images=None):
     """A function from a batch's number to that batch of `iterate_batches`; not for graphs."""
-    maker = _BatchMaker(
-        source, files, batch_size, sample_size, random_seed, cache, bad_images, None
-    )
-
-    def make_batch(batch):
-        try:
-            return maker.fast(tf.cast(batch, tf.int64))
-        except _BAD_BATCH:
-            return maker.with_care(batch)
-
-    return make_batch
+    maker = _BatchMaker(source, files, batch_size, sample_size, random_seed, cache, bad_images)
+    return maker.make
 
 
 def files_of_batch(files, batch_size, random_seed, batch):
@@ -116,16 +117,40 @@ class _BatchMaker:
         batches = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
         return batches.map(self.fast, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
+    def make(self, batch):
+        """A batch, at once; not for graphs."""
+        try:
+            return self.fast(tf.cast(batch, tf.int64))
+        except _BAD_BATCH:
+            return self.with_care(batch)
+
+    def finish(self, batch, drawn, good, boxes):
+        """A batch of boxes [B, 128, 128, 3] made elsewhere; those not good [B] are made here.
+
+        `drawn` is what `draw` gives.
+        """
+        picked, offsets, draws = drawn
+        picked = picked.numpy()
+        for number in picked[good]:
+            self.bad_images.saw(number)
+        if not good.all():
+            boxes = boxes.numpy()
+            for place in np.flatnonzero(~good):
+                get = functools.partial(box_alone, self.source, offset=offsets[place].numpy())
+                key = (batch, self.first + place)
+                boxes[place] = self._first_good(picked[place], key, get)
+        return augmented_pair(tf.constant(boxes), draws, self.sample_size)
+
     def with_care(self, batch):
         """The same batch, but for the pictures that can't be decoded: others take their places."""
         batch = int(batch)
-        picked, offsets, draws = self._draw(tf.constant(batch, tf.int64))
+        picked, offsets, draws = self.draw(tf.constant(batch, tf.int64))
         take = self._decode_each if self.cache is None else self._cut
         boxes = take(picked.numpy(), offsets.numpy(), batch)
         return augmented_pair(tf.constant(boxes), draws, self.sample_size)
 
     def _make(self, batch):
-        picked, offsets, draws = self._draw(batch)
+        picked, offsets, draws = self.draw(batch)
         count = self.end - self.first
         if self.cache is None:
             encoded = tf.numpy_function(self._read, [picked, batch], tf.string, stateful=False)
@@ -136,7 +161,7 @@ class _BatchMaker:
             boxes = tf.ensure_shape(boxes, [count, BOX_SIDE, BOX_SIDE, 3])
         return augmented_pair(boxes, draws, self.sample_size)
 
-    def _draw(self, batch):
+    def draw(self, batch):
         """A batch's pictures [B], their boxes' offsets [B, 2] and the jitter's draws [4, B].
 
         They are drawn for the whole batch, and of that the share is taken.

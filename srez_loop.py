@@ -1,5 +1,6 @@
 """The training loop: steps, sheets, checkpoints, until the total is reached or a signal comes."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -95,8 +96,13 @@ class Run:
         agreement = Agreement(self.cluster, signals, progress)
         batch = int(trainer.batch)
         share = self.cluster.share(self.config.batch_size)
-        batches = srez_input.iterate_batches(**self.data, start_batch=batch, share=share)
-        with progress:
+        batches = srez_input.iterate_batches(
+            **self.data,
+            start_batch=batch,
+            share=share,
+            data_service=self.config.data_service,
+        )
+        with progress, contextlib.closing(batches):
             while not agreement.is_over:
                 with progress.waiting():
                     low_res, high_res = next(batches)

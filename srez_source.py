@@ -13,6 +13,7 @@ import srez_faces
 from srez_image import PICTURE_SUFFIXES
 from srez_index import PART_SHIFT, Progress, build_index, keep_index, kept_index
 from srez_parts import PARTITION, Folder, Zip, find_parts
+from srez_places import find_places
 from srez_zip import ZipEntry
 
 MAX_VALIDATION = 256  # faces; more would only make watching slower
@@ -24,7 +25,8 @@ class Source:
     """Numbered pictures: `read(number)` gives the bytes of the file called names[number].
 
     `label` says in words where they are from; `partition` is the text of CelebA's list of the
-    split, or None; `identify()` computes the `identities`.
+    split, or None; `identify()` computes the `identities`, `locate(identities)` the pictures'
+    srez_places.Places.
     """
 
     label: str
@@ -32,6 +34,7 @@ class Source:
     read: Callable
     partition: str | None
     identify: Callable
+    locate: Callable
 
     @functools.cached_property
     def fingerprint(self):
@@ -96,8 +99,7 @@ def open_source(dataset):
             )
     lists = dict.fromkeys(part.partition() for part in parts)
     partition = "\n".join(text for text in lists if text is not None) or None
-    read, identify = _readers(parts, index)
-    return Source(label, index.names, read, partition, identify)
+    return Source(label, index.names, partition=partition, **_readers(parts, index))
 
 
 def split_source(source, test_vectors, random_seed, batch_size):
@@ -153,7 +155,7 @@ def _as_json(entry):
 
 
 def _readers(parts, index):
-    """The functions `read` and `identify` of a Source."""
+    """The functions `read`, `identify` and `locate` of a Source, by these names."""
     heads = [len(f"{part.path.rstrip('/')}/") * index.about["prefixed"] for part in parts]
 
     def read(number):
@@ -173,7 +175,8 @@ def _readers(parts, index):
                 found[mine] = np.fromiter(_sizes(part, names), np.int64, len(mine))
         return found
 
-    return read, identify
+    locate = functools.partial(find_places, parts, index, heads)
+    return {"read": read, "identify": identify, "locate": locate}
 
 
 def _sizes(folder, names):

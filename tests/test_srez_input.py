@@ -175,7 +175,7 @@ def test_a_folder_of_bad_pictures_alone_ends_with_an_error(tmp_path):
 
 def test_the_box_wiggles_over_its_whole_range(source):
     maker = srez_input._BatchMaker(source, np.arange(FACES), 16, 64, 0, None, None)
-    drawn = [maker._draw(tf.constant(batch, tf.int64))[1] for batch in range(60)]
+    drawn = [maker.draw(tf.constant(batch, tf.int64))[1] for batch in range(60)]
     offsets = np.concatenate(drawn)
     for axis in (0, 1):
         assert set(offsets[:, axis]) == set(range(17))
