@@ -4,11 +4,12 @@ Alone it is a dispatcher; with the address host:port of one it is a worker of it
 PORT 0, any free one. It ends by a signal.
 """
 
-import os
 import re
 import signal
 import socket
 import sys
+
+from srez_quiet import load_tensorflow
 
 
 def serve(port, dispatcher=None):
@@ -17,7 +18,7 @@ def serve(port, dispatcher=None):
     Raises:
         RuntimeError: the port is taken.
     """
-    service = _load_tensorflow().data.experimental.service
+    service = load_tensorflow().data.experimental.service
     if dispatcher is None:
         server = service.DispatchServer(service.DispatcherConfig(port=port))
     else:
@@ -29,20 +30,6 @@ def serve(port, dispatcher=None):
         )
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would wait for the join
     server.join()
-
-
-def _load_tensorflow():
-    """TensorFlow, its start-up messages off the console, as srez_main does it."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    console = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        import tensorflow
-    finally:
-        os.dup2(console, 2)
-        os.close(console)
-    return tensorflow
 
 
 def main(argv):

@@ -1,13 +1,13 @@
 """Face super-resolution from 16x16 to 64x64: python3 srez_main.py --run train|demo|infere."""
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
 
 from absl import flags
 
 import srez_flags
+import srez_quiet
 
 FLAGS = flags.FLAGS
 
@@ -146,25 +146,7 @@ def _complain(error, status):
 
 
 def _load_tensorflow():
-    """Imports TensorFlow, its start-up messages off the console unless the user asked for them.
-
-    Its variable for that, TF_CPP_MIN_LOG_LEVEL, doesn't reach the first messages any more
-    (https://github.com/tensorflow/tensorflow/issues/100442), so stderr is closed meanwhile.
-    """
-    if FLAGS.log_device_placement:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    sys.stderr.flush()
-    console = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        import tensorflow  # noqa: F401 (for its effect)
-    finally:
-        os.dup2(console, 2)
-        os.close(console)
+    srez_quiet.load_tensorflow(verbose=FLAGS.log_device_placement)
 
 
 if __name__ == "__main__":
