@@ -470,6 +470,7 @@ def test_a_changed_zip_is_read_or_one_line(data, tmp_path_factory):
             assert content in (PALETTE[:400], PALETTE[:700], b"a.jpg 2\n", b"")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(st.lists(mutated(SEEDS), min_size=1, max_size=3))
 def test_changed_pictures_never_end_a_run(tmp_path_factory, contents):

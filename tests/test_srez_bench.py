@@ -29,6 +29,7 @@ def test_the_textbook_generator_is_the_same_network():
     assert sum(math.prod(variable.shape) for variable in variables) == 3_844_451
 
 
+@pytest.mark.slow
 def test_a_textbook_step_updates_both_networks():
     trainer = srez_textbook.TextbookTrainer()
     networks = (trainer.generator, trainer.discriminator)
@@ -87,6 +88,7 @@ def test_the_peer_does_a_step_for_each_job(monkeypatch, tmp_path):
     assert seconds == {"pytorch float32": len("float32"), "pytorch bfloat16": len("bfloat16")}
 
 
+@pytest.mark.slow
 def test_a_benchmark_writes_what_it_measured(monkeypatch, tmp_path, faces):
     monkeypatch.chdir(tmp_path)
     for name, value in (("ROUNDS", 1), ("INPUT_BATCHES", 2), ("INPUT_PICTURES", 16)):
