@@ -12,6 +12,7 @@ LOST_LOSS = 0.05  # of the discriminator on real and generated faces together; 1
 LOST_BATCHES = 200
 MAX_DRIFT = 0.05  # of the outputs' mean colour; the eye sees half of that
 MIN_VARIETY = 0.3  # of the outputs' differences from face to face, over the inputs'
+PART = 16  # pictures measured at a time
 SETTLED = 200  # batches; before that outputs are nothing yet
 MIN_LEARNING_RATE = 0.01  # of its start
 
@@ -41,9 +42,10 @@ class Watch:
         low_res, high_res = self._faces
         if self._baseline is None:
             size = high_res.shape[1:3]
-            self._baseline = _means(tf.image.resize(low_res, size, method="bicubic"), *self._faces)
-        images = upscale(network, low_res)
-        found = _means(images, *self._faces)
+            _, self._baseline = _measured(
+                lambda part: tf.image.resize(part, size, method="bicubic"), low_res, high_res
+            )
+        images, found = _measured(lambda part: upscale(network, part), low_res, high_res)
         score = found["ssim"] * min(found["sharpness"], 1.0 / max(found["sharpness"], 1e-6))
         is_best = self.best is None or score > self.best["score"]
         if is_best:
@@ -81,14 +83,14 @@ class Watch:
             )
 
     def _warn_of_outputs(self, images, low_res):
-        drift = images.mean((0, 1, 2)) - low_res.mean((0, 1, 2))
+        drift = images.mean((0, 1, 2)) / 255.0 - low_res.mean((0, 1, 2))
         if np.abs(drift).max() > MAX_DRIFT:
             colours = ", ".join(f"{value:+.2f}" for value in drift)
             self._warn(
                 f"the outputs' mean colour has drifted from the inputs' by {colours} (red, green, "
                 "blue of 1). If it stays, raise --gene_l1_factor"
             )
-        if len(low_res) > 1 and _variety(images) < MIN_VARIETY * _variety(low_res):
+        if len(low_res) > 1 and _variety(images) < MIN_VARIETY * 255.0 * _variety(low_res):
             self._warn(
                 "the outputs have become nearly the same for different inputs. Go back to an "
                 "earlier checkpoint, or start anew with a higher --gene_l1_factor"
@@ -114,14 +116,25 @@ def warn_of_schedule(train_batches, half_life):
         )
 
 
-def _means(images, low_res, high_res):
-    found = figures(to_uint8(images) / 255.0, high_res, low_res)
-    return {name: float(values.mean()) for name, values in found.items()}
+def _measured(enlarge, low_res, high_res):
+    """The enlarged images, uint8 [N, H, W, 3], and their mean figures.
+
+    In parts of a batch's size, so that it takes no more memory than a training step.
+    """
+    images, parts = [], []
+    for at in range(0, len(low_res), PART):
+        part = low_res[at : at + PART]
+        images.append(to_uint8(enlarge(part)))
+        parts.append(figures(images[-1] / 255.0, high_res[at : at + PART], part))
+    means = {
+        name: float(np.concatenate([part[name] for part in parts]).mean()) for name in parts[0]
+    }
+    return np.concatenate(images), means
 
 
 def _variety(images):
     """How much images differ from each other: the mean over pixels of the spread over images."""
-    return float(np.std(images, axis=0).mean())
+    return float(np.std(images, axis=0, dtype=np.float32).mean())
 
 
 def _shown(name, value, bicubic):

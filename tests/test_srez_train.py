@@ -99,8 +99,8 @@ def test_the_step_is_traced_once_in_a_whole_run(here, faces, monkeypatch):
     trainers = []
 
     class Recorded(srez_train.Trainer):
-        def __init__(self, config):
-            super().__init__(config)
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
             trainers.append(self)
 
     monkeypatch.setattr(srez_train, "Trainer", Recorded)
