@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 WIDTH, HEIGHT = 420, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 34  # pixels around the plot
+LEFT, RIGHT, TOP, BOTTOM = 52, 22, 34, 34  # pixels around the plot
 BINS = 24
 MAX_POINTS = 400  # of a line; more can't be seen
 
