@@ -15,7 +15,7 @@ import srez_dlib
 from srez_bad import BadImages
 from srez_card import write_card
 from srez_checkpoint import batch_of, read_run
-from srez_generator import choose_checkpoint, load_generator, upscale
+from srez_generator import choose_checkpoint, restore_generator, upscale
 from srez_image import atomic_path, comparison_grid, make_folder, printable, to_uint8
 from srez_input import load_eight_bit
 from srez_metrics import figures, frechet_distance, identity_distance, mean_interval
@@ -57,12 +57,13 @@ def evaluate(dataset, checkpoint_dir, weights, train_dir, evaluation_dir):
     Raises:
         OSError: no checkpoint, the pictures of the run are not there, or no place to write to.
     """
-    path, _, words = choose_checkpoint(checkpoint_dir, weights)
+    path, name, words = choose_checkpoint(checkpoint_dir, weights)
     run = read_run(path)
     options = run["options"]
     source = open_source(options["dataset"] if dataset == "" else dataset)
     split = resumed_split(path, run["files"], source)
-    generator, _ = load_generator(checkpoint_dir, weights)
+    generator = restore_generator(path, name)
+    print(f"Using the {words}.", flush=True)
     make_folder(evaluation_dir)
     evaluation = measure(source, split.test, generator, options["sample_size"])
     evaluation.metrics |= {

@@ -19,10 +19,20 @@ def load_generator(checkpoint_dir, weights):
     """
     path, name, words = choose_checkpoint(checkpoint_dir, weights)
     size = read_run(path)["options"]["sample_size"] // SCALE
-    generator = build_generator()
-    restore(path, **{name: generator})
+    generator = restore_generator(path, name)
     print(f"Using the {words}.", flush=True)
     return generator, size
+
+
+def restore_generator(path, name):
+    """The generator that a checkpoint holds as `name`, "average" or "generator".
+
+    Raises:
+        OSError: the checkpoint is damaged.
+    """
+    generator = build_generator()
+    restore(path, **{name: generator})
+    return generator
 
 
 def choose_checkpoint(checkpoint_dir, weights):

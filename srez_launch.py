@@ -187,6 +187,7 @@ class Signals:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
+        """Ends the program as srez_main does: one line, status 2."""
         _say(f"{message}; --help lists all")
         raise SystemExit(2)
 
