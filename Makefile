@@ -1,5 +1,6 @@
 # make run: a first training, its video and an enlarged picture.  make test: the whole suite;
-# make test-fast: without the tests that train anew.
+# make test-fast: without the tests that train anew.  Two processes share the quick tests, a file
+# each; the others have the machine for themselves.
 
 PYTHON ?= python3
 TRAIN_TIME ?= 3
@@ -26,13 +27,13 @@ run: .venv/ready test.jpg
 	@echo "  result.png             the result alone"
 	@echo "and $(BIN)/tensorboard --logdir train for the curves."
 
-test: .venv/ready-dev
+test: test-fast
+	$(BIN)/python -m pytest -m slow
+
+test-fast: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
-
-test-fast: PYTEST_OPTIONS = -m "not slow"
-test-fast: test
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 # A drawn face that training never sees, unless there is a picture already.
 test.jpg: | .venv/ready

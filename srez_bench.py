@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-import srez_input
 import srez_model
 import srez_textbook
 from srez_cache import open_cache
 from srez_image import atomic_path, celeba_box, read_image
+from srez_input import Batches
 from srez_peer import Peer
 from srez_source import open_source
 from srez_trainer import Trainer
@@ -97,15 +97,17 @@ def _in_a_process(function, *arguments):
 
 def _measure_steps(config, source):
     """Lists of seconds, one a round, by name; the jobs in turns."""
-    dataset = srez_input.make_dataset(
-        source, np.arange(len(source.names)), config.batch_size, config.sample_size, 0
-    )
-    low_res, high_res = next(iter(dataset))
+    low_res, high_res = _batches(config, source).make(0)
     with Peer(config.batch_size, config.sample_size) as peer:
         jobs = _jobs(config, low_res, high_res) | peer.jobs
         for job in jobs.values():  # traced and warm
             job()
         return _in_turns(jobs)
+
+
+def _batches(config, source):
+    files = np.arange(len(source.names))
+    return Batches(source, files, config.batch_size, config.sample_size, random_seed=0)
 
 
 def _in_turns(jobs):
@@ -211,9 +213,8 @@ def _measure_input(dataset):
         for name, (place, cache) in ways.items():
             source = open_source(place)
             kept = open_cache(source, cache)
-            pipelines[f"ours, {name}"] = srez_input.make_dataset(
-                source, files, 16, 64, 0, cache=kept
-            )
+            batches = Batches(source, files, 16, 64, random_seed=0, cache=kept)
+            pipelines[f"ours, {name}"] = batches.dataset()
         return _in_turns({name: _input_job(pipeline) for name, pipeline in pipelines.items()})
 
 
@@ -245,11 +246,7 @@ def _measure_training(config, steps):
     """What a training needs, in a process of its own: its memory, and its waiting for data."""
     source = open_source(config.dataset)
     trainer = Trainer(config)
-    batches = iter(
-        srez_input.make_dataset(
-            source, np.arange(len(source.names)), config.batch_size, config.sample_size, 0
-        )
-    )
+    batches = iter(_batches(config, source).dataset())
     trainer.train_step(*next(batches))
     waited, start = 0.0, time.perf_counter()
     for _ in range(steps):

@@ -13,7 +13,7 @@ import tqdm
 from srez_bad import BadImages
 from srez_crop import CROP_SHAPE
 from srez_image import atomic_path
-from srez_input import decode_all
+from srez_load import decode_all
 
 # The file: a header, the pixels, a byte per picture that says whether it is bad, and behind them
 # why, JSON rows of [name, reason].

@@ -17,7 +17,7 @@ from srez_card import write_card
 from srez_checkpoint import batch_of, read_run
 from srez_generator import choose_checkpoint, restore_generator, upscale
 from srez_image import atomic_path, comparison_grid, make_folder, printable, to_uint8
-from srez_input import load_eight_bit
+from srez_load import load_eight_bit
 from srez_metrics import figures, frechet_distance, identity_distance, mean_interval
 from srez_report import TITLES, shown, write_report
 from srez_resume import resumed_split

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-import srez_input
 from srez_image import atomic_path, comparison_grid, write_image
+from srez_input import Batches
+from srez_load import load_eight_bit, load_pictures
 from srez_log import METRICS, Logs, NoLogs
 from srez_progress import Progress
 from srez_resume import kept_files
@@ -52,12 +53,12 @@ class Run:
             "cache": cache,
             "bad_images": bad_images,
         }
-        self.make_batch = srez_input.batch_maker(**self.data)
+        self.batches = Batches(**self.data)
         batch = int(trainer.batch)
         self.logs = NoLogs()
         if cluster.is_chief:
             self.logs = Logs(config.train_dir, batch)
-            self.test_faces = srez_input.load_pictures(
+            self.test_faces = load_pictures(
                 source, split.test[:SHEET_ROWS], config.sample_size, bad_images
             )
         self.progress = Progress(config, batch, float(trainer.seconds), len(split.train), self.logs)
@@ -70,9 +71,7 @@ class Run:
         if not (wanted and len(split.validation)):
             return None
         source, files = self.data["source"], split.validation[:MAX_VALIDATION]
-        numbers, *pair = srez_input.load_eight_bit(
-            source, files, self.config.sample_size, self.bad_images
-        )
+        numbers, *pair = load_eight_bit(source, files, self.config.sample_size, self.bad_images)
         return pair if numbers else None
 
     def start(self):
@@ -96,12 +95,7 @@ class Run:
         agreement = Agreement(self.cluster, signals, progress)
         batch = int(trainer.batch)
         share = self.cluster.share(self.config.batch_size)
-        batches = srez_input.iterate_batches(
-            **self.data,
-            start_batch=batch,
-            share=share,
-            data_service=self.config.data_service,
-        )
+        batches = Batches(**self.data, share=share).iterate(batch, self.config.data_service)
         with progress, contextlib.closing(batches):
             while not agreement.is_over:
                 with progress.waiting():
@@ -218,15 +212,12 @@ class Run:
         self.bad_images.check()
         bad = self.trainer.diverged_at()
         if bad:
-            config = self.config
-            numbers = srez_input.files_of_batch(
-                self.data["files"], config.batch_size, config.random_seed, bad - 1
-            )
+            numbers = self.batches.files_of(bad - 1)
             raise OSError(
                 f"losses or weights are not finite since batch {bad}, with the pictures "
                 f"{', '.join(repr(self.names[number]) for number in numbers)}: lower "
                 f"--learning_rate_start or use --precision=float32; the checkpoints in "
-                f"--checkpoint_dir={config.checkpoint_dir} are from before"
+                f"--checkpoint_dir={self.config.checkpoint_dir} are from before"
             )
         if self.trainer.skipped_in_a_row >= MAX_SKIPPED:
             raise OSError(
@@ -238,7 +229,7 @@ class Run:
         count = min(max(int(min(batch, period) * share), least), most)
         first = max(batch - count, 0)
         numbers = tf.range(first, first + count, dtype=tf.int64)
-        self.trainer.refresh_average(self.make_batch(number)[0] for number in numbers)
+        self.trainer.refresh_average(self.batches.make(number)[0] for number in numbers)
 
     def _write_text(self, name, text):
         with atomic_path(Path(self.config.train_dir, name)) as path:

@@ -15,9 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 import srez_device
-import srez_input
 from srez_checkpoint import prune, write_checkpoint
 from srez_image import to_uint8
+from srez_input import Batches
+from srez_load import load_pictures
 from srez_metrics import figures
 from srez_source import open_source, split_source
 from srez_trainer import Trainer
@@ -69,13 +70,15 @@ def main(dataset, folder, precision="bfloat16"):
     source = open_source(dataset)
     split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)
     trainer = ManyAverages(config)
-    data = (source, split.train, config.batch_size, config.sample_size, config.random_seed)
-    faces = srez_input.load_pictures(source, split.validation[:256], config.sample_size)
+    batches = Batches(
+        source, split.train, config.batch_size, config.sample_size, config.random_seed
+    )
+    faces = load_pictures(source, split.validation[:256], config.sample_size)
     rows, start = [], time.monotonic()
-    for batch, pair in enumerate(srez_input.iterate_batches(*data), 1):
+    for batch, pair in enumerate(batches.iterate(), 1):
         trainer.train_step(*pair)
         if batch in BATCHES:
-            rows += _measure_all(trainer, batch, faces, srez_input.batch_maker(*data))
+            rows += _measure_all(trainer, batch, faces, batches.make)
             run = {"options": vars(config)}
             write_checkpoint(Path(folder, "checkpoint"), batch, run, trainer.state)
             prune(Path(folder, "checkpoint"), 2, 0)

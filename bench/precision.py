@@ -99,7 +99,7 @@ def _measure(config):
     """The figures of the averaged weights, means over the test pictures."""
     from srez_generator import load_generator, upscale
     from srez_image import to_uint8
-    from srez_input import load_eight_bit
+    from srez_load import load_eight_bit
     from srez_metrics import figures
     from srez_source import open_source, split_source
 

@@ -163,11 +163,11 @@ def _measure_sums(cluster):
 
 def _measure_input(_, dataset):
     """Pictures per second of a core's time, from JPEG to batch."""
-    import srez_input
+    from srez_input import Batches
     from srez_source import open_source
 
     source = open_source(dataset)
-    batches = iter(srez_input.make_dataset(source, np.arange(len(source.names)), 16, 64, 0))
+    batches = iter(Batches(source, np.arange(len(source.names)), 16, 64, 0).dataset())
     for _ in range(10):
         next(batches)
     start = time.process_time()

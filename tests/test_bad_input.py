@@ -19,7 +19,8 @@ from srez_bad import BadImages
 from srez_cache import open_cache
 from srez_crop import CROP_SHAPE
 from srez_image import read_image
-from srez_input import batch_maker, iterate_batches, load_pictures, make_dataset
+from srez_input import Batches
+from srez_load import load_pictures
 from srez_source import open_source
 from tests import odd_files
 from tests.odd_files import encoded, face, jpeg
@@ -113,9 +114,7 @@ def _with(folder, tmp_path, content, name=f"{ODD:02d}.jpg"):
 
 def _read(source, count=6, cache=None, start_batch=0, **options):
     bad_images = BadImages(COUNT, 1.0)
-    batches = iterate_batches(
-        source, range(COUNT), 4, 64, 0, start_batch, cache, bad_images=bad_images
-    )
+    batches = Batches(source, range(COUNT), 4, 64, 0, cache, bad_images).iterate(start_batch)
     taken = [
         (low_res.numpy(), high_res.numpy())
         for _, (low_res, high_res) in zip(range(count), batches, strict=False)
@@ -141,7 +140,7 @@ def run(tmp_path_factory):
     source = open_source(folder)
     count = len(source.names)
     bad_images = BadImages(count, 1.0)
-    batches = iterate_batches(source, range(count), 4, 64, 0, bad_images=bad_images)
+    batches = Batches(source, range(count), 4, 64, 0, bad_images=bad_images).iterate()
     taken = [high_res.numpy() for _, (_, high_res) in zip(range(count // 2), batches, strict=False)]
     return taken, bad_images
 
@@ -330,7 +329,7 @@ def broken(folder, tmp_path_factory):
 
 def test_a_failed_decode_would_end_a_plain_dataset(broken):
     with pytest.raises(tf.errors.InvalidArgumentError):
-        list(make_dataset(broken, range(COUNT), 4, 64, 0).take(4))
+        list(Batches(broken, range(COUNT), 4, 64, 0).dataset().take(4))
 
 
 def test_batches_behind_a_failed_decode_are_in_their_places(broken, folder):
@@ -346,14 +345,11 @@ def test_batches_behind_a_failed_decode_are_in_their_places(broken, folder):
 
 @pytest.mark.parametrize("sample_size", [64, 72])
 def test_a_batch_is_the_same_wherever_the_run_started(broken, sample_size):
-    def batches(start):
-        return iterate_batches(broken, range(COUNT), 4, sample_size, 0, start)
-
-    whole = [pair for _, pair in zip(range(7), batches(0), strict=False)]
-    make_batch = batch_maker(broken, range(COUNT), 4, sample_size, 0)
+    batches = Batches(broken, range(COUNT), 4, sample_size, 0)
+    whole = [pair for _, pair in zip(range(7), batches.iterate(), strict=False)]
     for start in (2, 3, 6):
-        late = next(batches(start))
-        for images, alone, expected in zip(late, make_batch(start), whole[start], strict=True):
+        late = next(batches.iterate(start))
+        for images, alone, expected in zip(late, batches.make(start), whole[start], strict=True):
             np.testing.assert_array_equal(images, expected)
             # TensorFlow rearranges a graph on its own in another way than one in a dataset.
             np.testing.assert_allclose(alone, expected, atol=1e-6)

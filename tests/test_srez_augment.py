@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from srez_augment import augment
-from srez_input import load_pictures
+from srez_load import load_pictures
 from srez_source import open_source
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import srez_cache
 from srez_cache import open_cache
-from srez_input import make_dataset
+from srez_input import Batches
 from srez_source import open_source
 from tests.conftest import FACES
 
@@ -18,8 +18,8 @@ def source(faces):
 
 
 def _batches(source, cache):
-    dataset = make_dataset(source, np.arange(FACES), 4, 64, 0, cache=cache)
-    return [high_res for _, high_res in dataset.take(8).as_numpy_iterator()]
+    batches = Batches(source, np.arange(FACES), 4, 64, 0, cache)
+    return [high_res for _, high_res in batches.dataset().take(8).as_numpy_iterator()]
 
 
 def test_no_cache_is_none(source):

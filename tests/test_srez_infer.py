@@ -11,8 +11,8 @@ import srez_generator
 import srez_infer
 import srez_main
 from srez_image import celeba_box, read_image
-from srez_input import load_pictures
 from srez_jobs import list_jobs
+from srez_load import load_pictures
 from srez_source import open_source
 from tests.odd_files import jpeg, png
 

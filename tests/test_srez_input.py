@@ -4,12 +4,11 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 import srez_input
 from srez_bad import BadImages
-from srez_image import celeba_box, read_image
-from srez_input import files_of_batch, iterate_batches, load_pictures, make_dataset
+from srez_input import Batches
+from srez_load import load_pictures
 from srez_source import open_source
 from tests.conftest import FACES
 
@@ -20,8 +19,8 @@ def source(faces):
 
 
 def _batches(source, count, files=range(FACES), start_batch=0, sample_size=64, random_seed=0):
-    dataset = make_dataset(source, list(files), 4, sample_size, random_seed, start_batch)
-    return list(dataset.take(count).as_numpy_iterator())
+    batches = Batches(source, files, 4, sample_size, random_seed)
+    return list(batches.dataset(start_batch).take(count).as_numpy_iterator())
 
 
 def _files_of(source, batches):
@@ -69,26 +68,26 @@ def seen(monkeypatch):
     return numbers
 
 
-def test_iterate_batches_yields_what_a_dataset_holds(source):
+def test_iterate_yields_what_a_dataset_holds(source):
     expected = _batches(source, 3, start_batch=4)
-    batches = iterate_batches(source, range(FACES), 4, 64, 0, start_batch=4)
+    batches = Batches(source, range(FACES), 4, 64, 0).iterate(4)
     for pair, found in zip(expected, batches, strict=False):
         for one, other in zip(pair, found, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
-def test_files_of_batch_are_those_that_are_read(seen, source):
+def test_the_files_of_a_batch_are_those_that_are_read(seen, source):
     files = np.array([3, 5, 8, 13, 21])
-    make_batch = srez_input.batch_maker(source, files, 4, 64, random_seed=0)
+    batches = Batches(source, files, 4, 64, 0)
     for batch in (0, 7):
         seen.clear()
-        make_batch(batch)
-        assert files_of_batch(files, 4, 0, batch).tolist() == seen
+        batches.make(batch)
+        assert batches.files_of(batch).tolist() == seen
 
 
 def test_all_pictures_read_are_counted(source):
     ledger = BadImages(FACES, limit=0.0)
-    batches = iterate_batches(source, range(FACES), 4, 64, 0, bad_images=ledger)
+    batches = Batches(source, range(FACES), 4, 64, 0, bad_images=ledger).iterate()
     for _ in range(FACES // 4):
         next(batches)
     ledger.note("invented.jpg", "to be judged")
@@ -103,56 +102,23 @@ def test_another_seed_gives_other_batches(source):
 
 @pytest.mark.parametrize("count", [8, 10])
 def test_each_epoch_shows_each_picture_once(seen, source, count):
-    make_batch = srez_input.batch_maker(source, np.arange(count), 4, 64, random_seed=0)
+    batches = Batches(source, np.arange(count), 4, 64, 0)
     for batch in range(5):  # batches of 4 straddle epochs of 10
-        make_batch(tf.constant(batch, tf.int64))
+        batches.make(batch)
     epochs = [seen[:count], seen[count : 2 * count]]
     assert [sorted(epoch) for epoch in epochs] == [list(range(count))] * 2
     assert epochs[0] != epochs[1]
 
 
 def test_only_the_given_files_are_read(seen, source):
-    make_batch = srez_input.batch_maker(source, np.array([3, 5, 8, 13]), 4, 64, random_seed=0)
-    make_batch(tf.constant(0, tf.int64))
+    Batches(source, np.array([3, 5, 8, 13]), 4, 64, 0).make(0)
     assert sorted(seen) == [3, 5, 8, 13]
 
 
 def test_the_graph_does_not_hold_the_numbers_of_the_files(source):
     files = np.arange(10**6) % FACES
-    maker = srez_input._BatchMaker(source, files, 4, 64, 0, None, None)
-    assert maker.fast.get_concrete_function().graph.as_graph_def().ByteSize() < 10**5
-
-
-def test_load_pictures_gives_the_plain_box(source):
-    low_res, high_res = load_pictures(source, [2], 64)
-    box = celeba_box(read_image(source.read(2), "2")) / 255.0
-    expected = box.reshape(64, 2, 64, 2, 3).mean((1, 3))
-    assert np.abs(high_res[0] - expected).max() < 2 / 255
-    assert low_res.shape == (1, 16, 16, 3)
-
-
-@pytest.mark.parametrize("size", [(300, 200), (60, 90), (144, 144), (1500, 1000)])
-def test_a_picture_of_another_size_gives_its_centred_square(tmp_path, size, faces):
-    width, height = size
-    columns = np.abs(np.arange(width) - (width - 1) / 2) / min(size)  # dark middle, light sides
-    image = np.repeat((columns * 255)[None, :, None], height, 0).repeat(3, 2).astype(np.uint8)
-    for number in range(5):
-        Image.fromarray(image).save(tmp_path / f"{number}.png")
-    _, high_res = load_pictures(open_source(tmp_path), [0], 64)
-    profile = high_res[0].mean((0, 2))
-    # The box is the 128 of 144 pixels in the middle of the square: 4/9 to either side.
-    np.testing.assert_allclose(profile, profile[::-1], atol=0.01)
-    assert profile[0] == pytest.approx(4 / 9, abs=0.015)
-
-
-def test_a_picture_turned_by_exif_is_turned_back(tmp_path, faces):
-    exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
-    with Image.open(faces / "00.jpg") as face:
-        face.rotate(180).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-        face.save(tmp_path / "upright.jpg", quality=95)
-    _, (turned, upright) = load_pictures(open_source(tmp_path), [0, 1], 64)
-    assert np.abs(turned - upright).mean() < 0.01
+    batches = Batches(source, files, 4, 64, 0)
+    assert batches._fast.get_concrete_function().graph.as_graph_def().ByteSize() < 10**5
 
 
 def test_a_bad_picture_is_replaced_by_the_same_good_one_each_time(tmp_path, faces, capsys):
@@ -174,8 +140,8 @@ def test_a_folder_of_bad_pictures_alone_ends_with_an_error(tmp_path):
 
 
 def test_the_box_wiggles_over_its_whole_range(source):
-    maker = srez_input._BatchMaker(source, np.arange(FACES), 16, 64, 0, None, None)
-    drawn = [maker.draw(tf.constant(batch, tf.int64))[1] for batch in range(60)]
+    batches = Batches(source, np.arange(FACES), 16, 64, 0)
+    drawn = [batches.draw(tf.constant(batch, tf.int64))[1] for batch in range(60)]
     offsets = np.concatenate(drawn)
     for axis in (0, 1):
         assert set(offsets[:, axis]) == set(range(17))
@@ -185,20 +151,19 @@ def test_the_box_wiggles_over_its_whole_range(source):
 
 def test_the_shares_of_a_batch_put_together_are_the_batch(source, seen):
     arguments = (source, np.arange(FACES), 6, 64, 0)
-    whole = next(iter(srez_input.iterate_batches(*arguments, start_batch=5)))
-    files = srez_input.files_of_batch(np.arange(FACES), 6, 0, 5)
+    whole = next(Batches(*arguments).iterate(5))
+    files = Batches(*arguments).files_of(5)
     shares = []
     for first, end in ((0, 2), (2, 6)):
-        maker = srez_input._BatchMaker(*arguments, None, None, (first, end))
         seen.clear()
-        shares.append(maker.make(5))
+        shares.append(Batches(*arguments, share=(first, end)).make(5))
         assert sorted(seen) == sorted(files[first:end])  # these, and no others
     for images, *parts in zip(whole, *shares, strict=True):
         np.testing.assert_array_equal(np.concatenate(parts), images)
 
 
 def test_a_bad_picture_in_a_share_is_replaced_as_in_the_batch(source, monkeypatch):
-    bad = int(srez_input.files_of_batch(np.arange(FACES), 6, 0, 0)[4])
+    bad = int(Batches(source, np.arange(FACES), 6, 64, 0).files_of(0)[4])
     good = source.read
 
     def read(number):
@@ -208,7 +173,7 @@ def test_a_bad_picture_in_a_share_is_replaced_as_in_the_batch(source, monkeypatc
 
     spoilt = dataclasses.replace(source, read=read)
     arguments = (spoilt, np.arange(FACES), 6, 64, 0)
-    whole = next(iter(srez_input.iterate_batches(*arguments)))
-    part = next(iter(srez_input.iterate_batches(*arguments, share=(3, 6))))
+    whole = next(Batches(*arguments).iterate())
+    part = next(Batches(*arguments, share=(3, 6)).iterate())
     for images, some in zip(whole, part, strict=True):
         np.testing.assert_array_equal(images[3:], some)

@@ -68,9 +68,9 @@ def nobody():
 def made_here(monkeypatch):
     """The list of the numbers of all batches that the trainer makes as a whole from now on."""
     numbers = []
-    original = srez_input._BatchMaker.make
+    original = srez_input.Batches.make
     monkeypatch.setattr(
-        srez_input._BatchMaker,
+        srez_input.Batches,
         "make",
         lambda maker, batch: numbers.append(batch) or original(maker, batch),
     )
@@ -83,9 +83,9 @@ def _assert_same(batches, expected):
             np.testing.assert_array_equal(images, others)
 
 
-def _iterate(source, start_batch=0, **options):
-    numbers = range(len(source.names))
-    return srez_input.iterate_batches(source, numbers, 4, 64, 0, start_batch, **options)
+def _iterate(source, start_batch=0, data_service=None, **options):
+    batches = srez_input.Batches(source, range(len(source.names)), 4, 64, 0, **options)
+    return batches.iterate(start_batch, data_service)
 
 
 def _batches(source, count, start_batch=0, **options):

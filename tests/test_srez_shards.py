@@ -12,7 +12,7 @@ import pytest
 
 import srez_local
 import srez_shards
-from srez_input import files_of_batch
+from srez_input import Batches
 from srez_parts import PARTITION
 from srez_shards import pack
 from srez_source import open_source, split_source
@@ -68,10 +68,13 @@ def test_training_from_shards_reads_what_training_from_the_folder_reads(
     splits = [split_source(source, 3, 0, 4) for source in sources]
     for part in ("train", "validation", "test"):
         np.testing.assert_array_equal(*(getattr(split, part) for split in splits))
+    both = [
+        Batches(source, split.train, 4, 64, 0)
+        for source, split in zip(sources, splits, strict=True)
+    ]
     for batch in (0, 3, 17):
         one, other = (
-            [source.read(number) for number in files_of_batch(split.train, 4, 0, batch)]
-            for source, split in zip(sources, splits, strict=True)
+            [batches.source.read(number) for number in batches.files_of(batch)] for batches in both
         )
         assert one == other
     assert sources[0].fingerprint == sources[1].fingerprint
