@@ -1,15 +1,17 @@
 """Lets a training suffer: python -m bench.soak FOLDER MINUTES, from the top folder.
 
-Starts a small training in FOLDER again and again, each time with a fault of FAULTS, and with bad
-pictures in its dataset all the time. After each it checks that no whole checkpoint was lost. When
-the MINUTES are over it trains on to a round number of batches, does the same training once without
-a fault, and compares weights and optimizer state bit for bit. Prints the result as JSON.
+Starts a small training in FOLDER again and again, each time with a fault of FAULTS, and with all
+odd and bad pictures of tests/test_bad_input.py in its dataset. After each it checks that no whole
+checkpoint was lost. When the MINUTES are over it trains on to a round number of batches, does the
+same training once without a fault, compares weights and optimizer state bit for bit, and checks
+that the bad pictures, and no others, were left out. Prints the result as JSON.
 """
 
 import collections
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,9 +22,10 @@ from pathlib import Path
 import srez_faces
 from srez_checkpoint import newest_checkpoint
 from tests.conftest import ROOT, assert_same_bits
+from tests.test_bad_input import BAD, GOOD
 
-FACES = 60
-BAD = 2  # of these, cut off
+FACES = 60  # beside the odd and bad pictures
+ROOM = 1 << 20  # bytes that a file may have where there is no room for a checkpoint
 LONGEST = 20.0  # seconds that a run goes on before its fault; the first ten it traces
 FAULTS = (
     "killed",
@@ -33,6 +36,7 @@ FAULTS = (
     "killed, the newest checkpoint cut off",
     "killed, a byte of the newest checkpoint flipped",
     "killed, a shard of the newest checkpoint lost",
+    "killed, with no room for checkpoints",
 )
 
 
@@ -46,7 +50,7 @@ def main(folder, minutes):
     saved = 0
     while time.monotonic() < end:
         fault = FAULTS[sum(counts.values()) % len(FAULTS)]
-        saved = _suffer(folder, fault, draws, saved)
+        saved, fault = _suffer(folder, fault, draws, saved)
         counts[fault] += 1
         print(f"{sum(counts.values())} faults, batch {saved}: {fault}", flush=True)
     total = 10 * (saved // 10 + 2)
@@ -55,16 +59,25 @@ def main(folder, minutes):
         subprocess.run(_command(folder, total), cwd=folder / name, check=True)
     paths = [newest_checkpoint(folder / name / "checkpoint") for name in ("soaked", "whole")]
     assert_same_bits(*paths)
-    print(json.dumps({"batches": total, "faults": counts, "the same bits": True}, indent=2))
+    result = {"batches": total, "faults": counts, "the same bits": True}
+    print(json.dumps(result | _pictures(folder / "soaked" / "train"), indent=2))
 
 
 def _draw_faces(folder):
     folder.mkdir(parents=True)
     for index in range(FACES):
-        path = folder / f"{index:02d}.jpg"
-        srez_faces.draw_face(0, index).save(path, quality=95)
-        if index < BAD:
-            os.truncate(path, path.stat().st_size // 2)
+        srez_faces.draw_face(0, index).save(folder / f"{index:02d}.jpg", quality=95)
+    for name, content, _ in (*BAD, *GOOD):
+        (folder / f"{name}.jpg").write_bytes(content)
+
+
+def _pictures(train_dir):
+    """How many odd and bad pictures there were, checked against those that were left out."""
+    lines = (train_dir / "bad_images.txt").read_text().splitlines()
+    left_out = {line.partition("\t")[0] for line in lines}
+    bad = {f"{name}.jpg" for name, *_ in BAD}
+    assert left_out == bad, left_out ^ bad
+    return {"odd pictures taken": len(GOOD), "bad pictures left out": len(bad)}
 
 
 def _command(folder, train_batches):
@@ -82,7 +95,10 @@ def _command(folder, train_batches):
 
 
 def _suffer(folder, fault, draws, saved):
-    """Runs until the fault; returns the newest whole checkpoint's batch, never below `saved`."""
+    """Runs until the fault; returns the newest whole checkpoint's batch, never below `saved`.
+
+    Also the fault that it was: there may be no older checkpoint yet, to damage the newest.
+    """
     here = folder / "soaked"
     with subprocess.Popen(_command(folder, 10**6), cwd=here, stdout=subprocess.PIPE) as process:
         for line in process.stdout:
@@ -92,6 +108,8 @@ def _suffer(folder, fault, draws, saved):
             while not list(here.glob("checkpoint/.writing-*")):
                 time.sleep(0.001)
         else:
+            if "no room" in fault:
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (ROOM, ROOM))
             time.sleep(draws.uniform(0, LONGEST))
         if fault.startswith("killed"):
             process.kill()
@@ -104,13 +122,16 @@ def _suffer(folder, fault, draws, saved):
     statuses = {"terminated": {143}, "interrupted": {130}, "interrupted twice": {130, -2}}
     assert process.returncode in statuses.get(fault, {-9}), process.returncode
     checkpoints = sorted(here.glob("checkpoint/batch*"))
-    if "newest" in fault and len(checkpoints) == 2:
-        _damage(checkpoints[1], fault)
-        saved = min(saved, _batch(checkpoints[0]))
+    if "newest" in fault:
+        if len(checkpoints) < 2:
+            fault = "killed"
+        else:
+            _damage(checkpoints[-1], fault)
+            saved = min(saved, _batch(checkpoints[-2]))
     newest = newest_checkpoint(here / "checkpoint")
     batch = _batch(newest) if newest else 0
     assert batch >= saved, f"batch {batch} after {saved}"
-    return batch
+    return batch, fault
 
 
 def _batch(path):
