@@ -4,6 +4,8 @@ import numpy as np
 
 from srez_pen import CENTRE, ellipse_outline
 
+LONG_STYLES = ("long", "wavy", "bob")
+
 
 def hair_texture(pen, face):
     """The lit hair as an image [218, 178, 3] in [0, 255]: strands that fall from the parting."""
@@ -42,7 +44,7 @@ def _strands(pen, face, roots, tips, bend, count):
 
 def draw_hair_behind(pen, face, hair):
     """Draws the long hair behind neck and shoulders; nothing for short styles."""
-    if face.style not in ("long", "wavy", "bob"):
+    if face.style not in LONG_STYLES:
         return
     rng = face.rng
     bottom = 182 if face.style == "bob" else 226
@@ -97,17 +99,10 @@ def draw_hair_in_front(pen, face, hair):
     crown = ellipse_outline(x, 106, width, 106 - top, 2.3, np.pi, 2 * np.pi)
     low = 128 if face.feminine else rng.uniform(104, 114)  # how far down at the sides
     fall = 9 if face.feminine else 4
-    edge = [
-        (x + side * dx, y)
-        for side, dx, y in (
-            (1, width - 1, low),
-            (1, face.half_width - fall, 100),
-            (1, 0.74 * face.half_width, line + 11),
-        )
-    ]
+    half = ((width - 1, low), (face.half_width - fall, 100), (0.74 * face.half_width, line + 11))
+    edge = [(x + dx, y) for dx, y in half]
     edge += [(face.part + 7, line), (face.part - 7, line + 1)]
-    edge += [(x - 0.74 * face.half_width, line + 11), (x - face.half_width + fall, 100)]
-    edge += [(x - width + 1, low)]
+    edge += [(x - dx, y) for dx, y in reversed(half)]
     shadow = np.concatenate([edge[1:-1], np.array(edge[-2:0:-1]) + (0, 5)])
     pen.shape(shadow, face.skin * 0.35, blur=2.5, opacity=0.6)
     pen.shape(np.concatenate([crown, edge]), hair, blur=0.8)
@@ -120,21 +115,24 @@ def draw_hair_in_front(pen, face, hair):
         _strands(pen, face, roots, tips, (side * 9, -4), 26)
         outer = [(x + side * dx, y) for dx, y in ((8, top + 1), (width * 0.8, 66), (width, 100))]
         _strands(pen, face, outer, np.array(outer) + (side * 3, 6), (side, -2), 22)
-        if face.style in ("long", "wavy", "bob"):
-            bottom = 176 if face.style == "bob" else 218
-            lock = [
-                (x + side * dx, y)
-                for dx, y in (
-                    (width - 12, 84),
-                    (width, 84),
-                    (width + 7, bottom),
-                    (face.half_width - 6, bottom),
-                    (face.half_width - 5, 130),
-                )
-            ]
-            pen.shape(lock, hair, blur=0.8)
-            ends = [(x + side * (face.half_width - 8), bottom), (x + side * (width + 9), bottom)]
-            _strands(pen, face, lock[:2], ends, (side * 3, 0), 22)
+        if face.style in LONG_STYLES:
+            _lock(pen, face, hair, x, width, side)
     if face.style == "fringe":
         roots = [(x - 34, 76), (x, 70), (x + 34, 76)]
         _strands(pen, face, roots, [(x - 36, 99), (x, 97), (x + 36, 99)], (0, -2), 70)
+
+
+def _lock(pen, face, hair, x, width, side):
+    """Long hair in front of the shoulder on one side."""
+    half, bottom = face.half_width, 176 if face.style == "bob" else 218
+    corners = (
+        (width - 12, 84),
+        (width, 84),
+        (width + 7, bottom),
+        (half - 6, bottom),
+        (half - 5, 130),
+    )
+    lock = [(x + side * dx, y) for dx, y in corners]
+    pen.shape(lock, hair, blur=0.8)
+    ends = [(x + side * (half - 8), bottom), (x + side * (width + 9), bottom)]
+    _strands(pen, face, lock[:2], ends, (side * 3, 0), 22)
