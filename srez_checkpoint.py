@@ -89,10 +89,14 @@ def write_checkpoint(checkpoint_dir, batch, run, objects):
 
 
 def prune(checkpoint_dir, kept, keep_every, best=None):
-    """Removes all but the newest `kept` checkpoints, those of multiples of `keep_every` > 0, and
-    the one that is called `best`."""
-    for path in _checkpoints(checkpoint_dir)[:-kept]:
-        if path.name != best and (not keep_every or batch_of(path) % keep_every):
+    """Removes old checkpoints: behind the newest `kept` whole ones, damaged or not.
+
+    Those of multiples of `keep_every` > 0 and the one that is called `best` stay.
+    """
+    for path in reversed(_checkpoints(checkpoint_dir)):
+        if kept:
+            kept -= is_whole(path)
+        elif path.name != best and (not keep_every or batch_of(path) % keep_every):
             _remove(path)
 
 

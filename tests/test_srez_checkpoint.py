@@ -145,6 +145,19 @@ def test_the_newest_two_and_the_multiples_of_keep_every_are_kept(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["batch000020", "batch000025"]
 
 
+def test_two_whole_checkpoints_are_kept_beside_a_damaged_one(tmp_path):
+    for batch in (5, 10, 15, 20):
+        path = _write(tmp_path, batch)
+        if batch == 15:
+            os.truncate(path / "tensors.index", 3)
+    prune(tmp_path, 2, keep_every=0)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["batch000010", "batch000015", "batch000020"]
+    _write(tmp_path, 25)
+    prune(tmp_path, 2, keep_every=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch000020", "batch000025"]
+
+
 def _hold(folder, ready, done):
     with locked(folder):
         ready.set()
