@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import srez_faces
-from srez_checkpoint import newest_checkpoint
+from srez_checkpoint import is_whole, newest_checkpoint
 from tests.conftest import ROOT, assert_same_bits
 from tests.test_bad_input import BAD, GOOD
 
@@ -121,13 +121,13 @@ def _suffer(folder, fault, draws, saved):
         process.stdout.read()
     statuses = {"terminated": {143}, "interrupted": {130}, "interrupted twice": {130, -2}}
     assert process.returncode in statuses.get(fault, {-9}), process.returncode
-    checkpoints = sorted(here.glob("checkpoint/batch*"))
     if "newest" in fault:
-        if len(checkpoints) < 2:
+        whole = sorted(filter(is_whole, here.glob("checkpoint/batch*")))
+        if len(whole) < 2:
             fault = "killed"
         else:
-            _damage(checkpoints[-1], fault)
-            saved = min(saved, _batch(checkpoints[-2]))
+            _damage(whole[-1], fault)
+            saved = min(saved, _batch(whole[-2]))
     newest = newest_checkpoint(here / "checkpoint")
     batch = _batch(newest) if newest else 0
     assert batch >= saved, f"batch {batch} after {saved}"
