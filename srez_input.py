@@ -62,7 +62,7 @@ class Batches:
         """A tf.data.Dataset of the batches from number `start` on, each made in the graph.
 
         A picture that TensorFlow alone finds to be bad ends it with a
-        tf.errors.InvalidArgumentError.
+        tf.errors.InvalidArgumentError, MAX_TRIES bad ones in a row with a tf.errors.UnknownError.
         """
         batches = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
         return batches.map(self._fast, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

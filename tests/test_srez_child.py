@@ -69,6 +69,7 @@ def test_a_child_is_in_a_group_of_its_own():
     assert group == pid == str(child.process.pid)
 
 
+# macOS can't bind a process to cores; the launcher refuses --cores there.
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="binds on Linux only")
 def test_a_child_is_bound_to_its_cores_and_we_are_not():
     ours = os.sched_getaffinity(0)

@@ -70,7 +70,7 @@ def test_sheets_of_another_size_and_broken_ones_are_named_and_left_out(tmp_path,
     _sheets(tmp_path, 3)
     write_image(tmp_path / "batch000001_out.png", np.zeros((10, 10, 3)))
     (tmp_path / "batch000002_out.png").write_text("broken")
-    (tmp_path / "batchXXXXXX_out.png").write_text("no sheet")
+    (tmp_path / "batch_of_mine_out.png").write_text("no sheet")
     srez_demo.make_video(tmp_path)
     out = capsys.readouterr().out
     assert "batch000001_out.png is 10x10, the newest sheet 32x64" in out

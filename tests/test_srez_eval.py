@@ -152,6 +152,7 @@ def browser():
     if not shutil.which("chromedriver"):
         if "CI" in os.environ:
             pytest.fail("CI has to have Debian's chromium and chromium-driver")
+        # Only root can install them: elsewhere the page is not looked at, and that is said.
         pytest.skip("needs Debian's chromium and chromium-driver")
     options = webdriver.ChromeOptions()
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):

@@ -12,6 +12,9 @@ import srez_launch
 from srez_launch import free_ports, launch
 from tests.conftest import ROOT
 
+# macOS can't bind a process to cores, and --cores is refused there.
+on_linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="binds on Linux only")
+
 # What a stand-in for the trainer does, by its first option. `me` is the worker's number.
 STAND_IN = """
 import json, os, signal, sys, time
@@ -257,7 +260,7 @@ say(f"ready {child.pid}")"""
     _wait_for_the_end_of(pids, 2)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="binds on Linux only")
+@on_linux
 def test_each_worker_is_bound_to_cores_of_its_own(program, capfd, monkeypatch):
     ours = os.sched_getaffinity(0)
     show = program("print(*os.sched_getaffinity(0))")
@@ -267,7 +270,13 @@ def test_each_worker_is_bound_to_cores_of_its_own(program, capfd, monkeypatch):
     assert os.sched_getaffinity(0) == ours
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="binds on Linux only")
+def test_where_no_process_can_be_bound_cores_are_refused(program, monkeypatch):
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)  # as on macOS
+    with pytest.raises(OSError, match="^--cores needs Linux"):
+        launch([], 1, 1, program=program(""))
+
+
+@on_linux
 def test_too_few_cores_are_said_with_both_numbers():
     process = _launcher("--workers", "1000", "--cores", "2", "--", "--run", "train")
     assert process.returncode == 1
