@@ -96,13 +96,13 @@ class Child:
 
 
 @contextlib.contextmanager
-def guarded(polite, children, kill_after):
+def guarded(children, kill_after):
     """A guard who lives on when this process is killed, and then ends the children.
 
-    Those in `polite` get SIGTERM and `kill_after` seconds to save; then all `children` are killed.
-    Meanwhile the guard holds their output open, since who saves also prints.
+    They get SIGTERM and `kill_after` seconds to save; then they are killed. Meanwhile the guard
+    holds their output open, since who saves also prints.
     """
-    pids = " ".join(str(child.process.pid) for child in polite)
+    pids = " ".join(str(child.process.pid) for child in children)
     groups = " ".join(f"-{child.process.pid}" for child in children)
     guard = subprocess.Popen(
         ["/bin/sh", "-c", GUARD, str(kill_after), pids, groups],

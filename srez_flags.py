@@ -61,14 +61,6 @@ _float(
 )
 _integer("checkpoint_period", 10000, "Batches between two checkpoints.")
 _path(
-    "data_service",
-    "none",
-    "Address, as grpc://host:5000, of a tf.data service whose workers read and decode the "
-    "pictures, where the trainer's machine has too few cores.",
-)
-_EXPECTED["data_service"] = "none, or with --cache=none an address as grpc://host:5000"
-flags.register_validator("data_service", re.compile(r"none|grpc://\S+:\d{1,5}").fullmatch)
-_path(
     "dataset",
     "dataset",
     "Folders of pictures, or zips such as CelebA's img_align_celeba.zip as it is: paths or "
@@ -240,12 +232,6 @@ _choice(
     ["best", "ema", "raw"],
     "Weights to use: the average that was best on the validation pictures, the newest average "
     "(ema), or the newest weights themselves (raw).",
-)
-# A cache decodes by itself.
-flags.register_multi_flags_validator(
-    ["cache", "data_service"],
-    lambda values: "none" in values.values(),
-    message="--data_service",
 )
 # A folder can only go into a folder.
 _EXPECTED["infer_output"] = "a path that ends in .png, or --infer_input a folder"

@@ -14,7 +14,6 @@ from srez_bad import BadImages
 from srez_crop import WIGGLE, box_alone, decode, encoded_crop
 from srez_image import BOX_SIDE
 from srez_load import BAD_BATCH, unbroken, unless_bad
-from srez_service import served_batches
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
 
@@ -67,19 +66,9 @@ class Batches:
         batches = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
         return batches.map(self._fast, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
-    def iterate(self, start=0, data_service=None):
-        """Yields the batches from number `start` on, and gets over pictures that fail to decode.
-
-        With the address of a `data_service`, and no cache, its workers read and decode. Raises
-        OSError if the pictures are too many for that.
-        """
-        if data_service is None:
-            yield from unbroken(self.dataset, self._with_care, start)
-        else:
-            places = self.source.locate(self.source.identities)
-            yield from served_batches(
-                data_service, places, self.draw, self.finish, self.make, start
-            )
+    def iterate(self, start=0):
+        """Yields the batches from number `start` on, and gets over pictures that fail to decode."""
+        yield from unbroken(self.dataset, self._with_care, start)
 
     def make(self, batch):
         """The batch of a number, at once; not for graphs."""
@@ -102,23 +91,6 @@ class Batches:
         draws = tf.random.stateless_uniform([6, self.batch_size], seed)[:, self.first : self.end]
         offsets = tf.transpose(tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32))
         return tf.gather(self.numbers, order), offsets, draws[2:]
-
-    def finish(self, batch, drawn, good, boxes):
-        """A batch of boxes [B, 128, 128, 3] made elsewhere; those not good [B] are made here.
-
-        `drawn` is what `draw` gives.
-        """
-        picked, offsets, draws = drawn
-        picked = picked.numpy()
-        for number in picked[good]:
-            self.bad_images.saw(number)
-        if not good.all():
-            boxes = boxes.numpy()
-            for place in np.flatnonzero(~good):
-                get = functools.partial(box_alone, self.source, offset=offsets[place].numpy())
-                key = (batch, self.first + place)
-                boxes[place] = self._first_good(picked[place], key, get)
-        return augmented_pair(tf.constant(boxes), draws, self.sample_size)
 
     def _with_care(self, batch):
         """The same batch, but for the pictures that can't be decoded: others take their places."""

@@ -18,7 +18,6 @@ from srez_child import Child, guarded
 
 HERE = Path(__file__).parent
 PROGRAM = (sys.executable, str(HERE / "srez_main.py"))
-DATA_SERVER = (sys.executable, str(HERE / "srez_data_server.py"))
 GRACE = 60  # seconds in which a trainer notices by itself that another one is gone
 KILL_AFTER = 60  # seconds from SIGTERM to SIGKILL: a batch, and a checkpoint to a slow disk
 POLL = 0.05  # seconds between two looks at the children
@@ -29,7 +28,6 @@ def launch(
     arguments,
     workers,
     cores=None,
-    data_workers=0,
     *,
     program=PROGRAM,
     grace=GRACE,
@@ -37,8 +35,7 @@ def launch(
 ):
     """Runs `program` with `arguments` once for each of `workers`, as one cluster on this machine.
 
-    Worker 0 is the chief. With `cores` each worker is bound to that many cores of its own; with
-    `data_workers` a tf.data service of so many processes is there for all of them. If one process
+    Worker 0 is the chief. With `cores` each worker is bound to that many cores of its own. If one
     dies, the others get `grace` seconds, then SIGTERM, and `kill_after` seconds later SIGKILL.
     SIGINT and SIGTERM are passed on to the workers; a second one kills them.
 
@@ -50,18 +47,14 @@ def launch(
     """
     shares = _shares(workers, cores)
     with Signals() as signals, contextlib.ExitStack() as stack:
-        services = []
-        if data_workers:
-            port, services = _start_data_service(stack, data_workers)
-            arguments = [*arguments, f"--data_service=grpc://localhost:{port}"]
         trainers = [
             stack.enter_context(
                 Child(str(index), [*program, *arguments], {"TF_CONFIG": config}, share)
             )
             for index, (config, share) in enumerate(zip(_tf_configs(workers), shares, strict=True))
         ]
-        with guarded(trainers, trainers + services, kill_after):
-            first = _watch(trainers, services, signals, grace, kill_after)
+        with guarded(trainers, kill_after):
+            first = _watch(trainers, signals, grace, kill_after)
         if len(signals.came) > 1:
             _say("killed all workers; what they had not saved is lost")
             return 128 + signals.came[-1]
@@ -100,23 +93,13 @@ def free_ports(count):
         return [each.getsockname()[1] for each in sockets]
 
 
-def _start_data_service(stack, data_workers):
-    """Starts a dispatcher and its workers; returns its port and all of the processes."""
-    (port,) = free_ports(1)
-    commands = {"data": [*DATA_SERVER, str(port)]}
-    for index in range(data_workers):
-        commands[f"data {index}"] = [*DATA_SERVER, "0", f"localhost:{port}"]
-    return port, [stack.enter_context(Child(name, command)) for name, command in commands.items()]
-
-
-def _watch(trainers, services, signals, grace, kill_after):
+def _watch(trainers, signals, grace, kill_after):
     """Waits until all trainers have ended; returns the process that failed first, or None."""
     first, passed_on, ultimatums = None, 0, []
     while True:
         living = [child for child in trainers if child.status is None]
         if not first:
-            gone = [child for child in services if living and child.status is not None]
-            first = next(iter(gone + [child for child in trainers if child.status]), None)
+            first = next((child for child in trainers if child.status), None)
             if first and living:
                 _say(f"{_who(first)} {first.ended}; the others get {grace:g} seconds to end")
                 now = time.monotonic()
@@ -157,7 +140,7 @@ def _report(first):
 
 
 def _who(child):
-    return f"worker {child.name}" if child.name.isdigit() else f"tf.data service '{child.name}'"
+    return f"worker {child.name}"
 
 
 class Signals:
@@ -207,12 +190,6 @@ def _parse(argv):
     """The options of ours, as a namespace, and the list behind --; bad ones exit with 2."""
     parser = _Parser(prog="srez_launch.py", description=__doc__, allow_abbrev=False)
     parser.add_argument("--cores", type=_whole(1), help="cores each worker is bound to")
-    parser.add_argument(
-        "--data_workers",
-        type=_whole(0),
-        default=0,
-        help="processes of a tf.data service that prepare the pictures for all workers",
-    )
     parser.add_argument("--workers", type=_whole(1), default=2, help="workers (default: 2)")
     end = argv.index("--") if "--" in argv else len(argv)
     options, unknown = parser.parse_known_args(argv[:end])
@@ -222,8 +199,6 @@ def _parse(argv):
         parser.error(f"{unknown[0]!r} is no option here: those of srez_main.py come behind --")
     if "run" not in given:
         parser.error("no command: end with -- --run train and further options of srez_main.py")
-    if options.data_workers and "data_service" in given:
-        parser.error("--data_workers starts what --data_service would name: leave one out")
     return options, arguments
 
 

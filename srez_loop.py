@@ -95,7 +95,7 @@ class Run:
         agreement = Agreement(self.cluster, signals, progress)
         batch = int(trainer.batch)
         share = self.cluster.share(self.config.batch_size)
-        batches = Batches(**self.data, share=share).iterate(batch, self.config.data_service)
+        batches = Batches(**self.data, share=share).iterate(batch)
         with progress, contextlib.closing(batches):
             while not agreement.is_over:
                 with progress.waiting():

@@ -21,8 +21,6 @@ def train_config():
     if FLAGS.train_batches and not FLAGS["train_time"].present:
         values["train_time"] = None
     values["dataset"] = _dataset()
-    if FLAGS.data_service == "none":
-        values["data_service"] = None
     return srez_train.TrainConfig(**values)
 
 

@@ -13,7 +13,6 @@ import srez_faces
 from srez_image import PICTURE_SUFFIXES
 from srez_index import PART_SHIFT, Progress, build_index, keep_index, kept_index
 from srez_parts import PARTITION, Folder, Zip, find_parts
-from srez_places import find_places
 from srez_zip import ZipEntry
 
 MAX_VALIDATION = 256  # faces; more would only make watching slower
@@ -25,8 +24,7 @@ class Source:
     """Numbered pictures: `read(number)` gives the bytes of the file called names[number].
 
     `label` says in words where they are from; `partition` is the text of CelebA's list of the
-    split, or None; `identify()` computes the `identities`, `locate(identities)` the pictures'
-    srez_places.Places.
+    split, or None; `identify()` computes the `identities`.
     """
 
     label: str
@@ -34,7 +32,6 @@ class Source:
     read: Callable
     partition: str | None
     identify: Callable
-    locate: Callable
 
     @functools.cached_property
     def fingerprint(self):
@@ -155,7 +152,7 @@ def _as_json(entry):
 
 
 def _readers(parts, index):
-    """The functions `read`, `identify` and `locate` of a Source, by these names."""
+    """The functions `read` and `identify` of a Source, by these names."""
     heads = [len(f"{part.path.rstrip('/')}/") * index.about["prefixed"] for part in parts]
 
     def read(number):
@@ -175,8 +172,7 @@ def _readers(parts, index):
                 found[mine] = np.fromiter(_sizes(part, names), np.int64, len(mine))
         return found
 
-    locate = functools.partial(find_places, parts, index, heads)
-    return {"read": read, "identify": identify, "locate": locate}
+    return {"read": read, "identify": identify}
 
 
 def _sizes(folder, names):

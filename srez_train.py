@@ -25,7 +25,6 @@ from srez_log import EVENTS, LOSSES, METRICS
 from srez_loop import Run
 from srez_progress import totals_reached
 from srez_resume import changed_options, resumed_split
-from srez_service import check_service
 from srez_source import open_source, split_source
 from srez_stop import Signals
 from srez_trainer import Trainer
@@ -38,8 +37,7 @@ RESULTS = ("batch*_out.png", LOSSES, METRICS, EVENTS)  # of a run, in its train_
 class TrainConfig:
     """What `train` needs to know; each field is the flag of its name (see srez_main).
 
-    `data_service` None stands for no service, `dataset` None for the drawn faces, `train_time` None
-    for no limit of time.
+    `dataset` None stands for the drawn faces, `train_time` None for no limit of time.
     """
 
     batch_size: int
@@ -47,7 +45,6 @@ class TrainConfig:
     checkpoint_dir: str
     checkpoint_minutes: float
     checkpoint_period: int
-    data_service: str | None
     dataset: str | None
     deterministic: bool
     ema: float
@@ -98,8 +95,6 @@ def train(config):
 
 def _train(config, cluster):
     warn_of_schedule(config.train_batches, config.learning_rate_half_life)
-    if config.data_service is not None:
-        check_service(config.data_service)
     if config.dataset is None:
         _say_sample_faces()
     source = open_source(config.dataset)

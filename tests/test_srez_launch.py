@@ -292,13 +292,11 @@ def test_too_few_cores_are_said_with_both_numbers():
     [
         (["--workers=0", "--", "--run=train"], "--workers: expected a whole number from 1 up"),
         (["--cores=x", "--", "--run=train"], "--cores: expected a whole number from 1 up, not 'x'"),
-        (["--data_workers=-1", "--", "--run=train"], "--data_workers: expected a whole number"),
         (["--run", "train"], "'--run' is no option here"),
         (["--worker=2", "--", "--run=train"], "'--worker=2' is no option here"),
         (["stray", "--", "--run=train"], "'stray' is no option here"),
         (["--workers=2"], "no command: end with -- --run train"),
         (["--", "--runs=train"], "no command"),
-        (["--data_workers=1", "--", "--run=train", "--data_service=x:1"], "leave one out"),
     ],
 )
 def test_a_bad_command_line_is_refused_in_one_line(arguments, message, capsys):
@@ -329,27 +327,3 @@ def test_a_reader_of_the_output_that_is_gone_ends_all(start):
         pass
     assert process.wait(timeout=10) == -signal.SIGPIPE
     _wait_for_the_end_of(pids)
-
-
-def test_data_workers_prepare_elements_for_the_trainers(program, capfd):
-    read = program(
-        """
-import tensorflow as tf
-service = tf.data.experimental.service
-(address,) = [word.partition("=")[2] for word in sys.argv if word.startswith("--data_service=")]
-numbers = tf.data.Dataset.range(20).map(lambda number: number * number)
-numbers = numbers.apply(service.distribute("distributed_epoch", address))
-print("sum", sum(numbers.as_numpy_iterator()))
-"""
-    )
-    assert launch([], 1, data_workers=1, program=read) == 0
-    assert f"[0] sum {sum(n * n for n in range(20))}\n" in capfd.readouterr().out
-
-
-def test_a_data_worker_that_dies_ends_all(program, capfd, monkeypatch):
-    monkeypatch.setattr(
-        srez_launch, "DATA_SERVER", (sys.executable, "-c", "import sys; sys.exit(len(sys.argv))")
-    )
-    assert launch([], 2, data_workers=1, program=program("until_signal(1)"), grace=0.2) in (2, 3)
-    err = capfd.readouterr().err
-    assert re.search(r"srez: tf.data service 'data( 0)?' ended with status [23];", err)

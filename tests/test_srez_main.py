@@ -30,7 +30,6 @@ ORIGINAL_DEFAULTS = {
 NEW_DEFAULTS = {
     "cache": "none",
     "checkpoint_minutes": 5,
-    "data_service": "none",
     "deterministic": False,
     "ema": 0.995,
     "evaluate_period": 1000,
@@ -62,8 +61,6 @@ BAD_COMMAND_LINES = [
     ("--batch_size=two", "--batch_size=two: expected a whole number"),
     ("--checkpoint_minutes=-1", "--checkpoint_minutes=-1.0: expected a number of minutes from 0"),
     ("--checkpoint_period=0", "--checkpoint_period"),
-    ("--data_service=host:5000", "--data_service=host:5000: expected none, or"),
-    ("--data_service=grpc://host", "--data_service=grpc://host: expected none, or"),
     ("--ema=1", "--ema=1.0: expected a number from 0 to below 1"),
     ("--epsilon=0", "--epsilon=0.0: expected a number above 0"),
     ("--epsilon=nan", "--epsilon=nan: expected a number above 0"),
@@ -165,13 +162,6 @@ def test_without_a_dataset_the_drawn_faces_are_taken(tmp_path, monkeypatch):
 def test_a_dataset_that_was_given_is_never_replaced_by_drawn_faces(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert make_config(dataset="dataset").dataset == "dataset"
-
-
-def test_a_data_service_and_a_cache_are_not_taken_together(capsys):
-    flags = ["--cache=memory", "--data_service=grpc://host:5000"]
-    assert srez_main.main(["srez_main.py", *flags]) == 2
-    line = "cache=memory, data_service=grpc://host:5000: expected none, or with --cache=none an"
-    assert line in capsys.readouterr().err
 
 
 def test_infere_and_infer_are_the_same_mode():
