@@ -37,7 +37,7 @@ test-fast: .venv/ready-dev
 
 # A drawn face that training never sees, unless there is a picture already.
 test.jpg: | .venv/ready
-	$(BIN)/python -c "import srez_faces; srez_faces.draw_face(1, 0).save('$@', quality=95)"
+	$(BIN)/python -c "from srez.drawn.faces import draw_face; draw_face(1, 0).save('$@', quality=95)"
 
 .venv/ready: requirements.txt
 	$(PYTHON) -m venv .venv

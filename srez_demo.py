@@ -8,7 +8,7 @@ import moviepy
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from srez_image import atomic_path, read_image
+from srez.pictures.image import atomic_path, read_image
 
 VIDEO = "demo1.mp4"
 SECONDS = 5

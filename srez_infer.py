@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from srez_dlib import find_faces, missing
-from srez_generator import load_generator, upscale
-from srez_image import (
+from srez.photo.align import align_face, describe_face, put_back
+from srez.photo.jobs import Job, list_jobs
+from srez.photo.tiles import as_graph, middle, upscale_tiled
+from srez.pictures.image import (
     MAX_PIXELS,
     celeba_box,
     centre_square,
@@ -21,10 +22,9 @@ from srez_image import (
     read_image,
     write_image,
 )
-from srez_jobs import Job, list_jobs
+from srez.quality.descriptors import find_faces, missing
+from srez.run.weights import load_generator, upscale
 from srez_model import SCALE
-from srez_photo import align_face, describe_face, put_back
-from srez_tile import as_graph, middle, upscale_tiled
 
 COMPARISON_SIDE = 256  # pixels; a small picture is magnified to about that for the eye
 
@@ -36,7 +36,7 @@ def infer(
 
     Writes PNG to `infer_output` (None: result.png, or the folder result for a folder), and beside
     it a comparison of input, bicubic interpolation and result. `weights` is one of
-    srez_generator.WEIGHTS, `infer_batch` how many pictures of a folder go through the network at
+    run.weights.WEIGHTS, `infer_batch` how many pictures of a folder go through the network at
     a time. With `faces` "auto" the faces in a photo are enlarged, each by itself, and put back into
     it. With a `full_tile` the whole picture is enlarged, that many pixels square at a time.
 

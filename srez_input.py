@@ -9,11 +9,11 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from srez_augment import augmented_pair
-from srez_bad import BadImages
-from srez_crop import WIGGLE, box_alone, decode, encoded_crop
-from srez_image import BOX_SIDE
-from srez_load import BAD_BATCH, unbroken, unless_bad
+from srez.pictures.augment import augmented_pair
+from srez.pictures.bad import BadImages
+from srez.pictures.crop import WIGGLE, box_alone, decode, encoded_crop
+from srez.pictures.image import BOX_SIDE
+from srez.pictures.load import BAD_BATCH, unbroken, unless_bad
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
 
@@ -28,8 +28,8 @@ class Batches:
     permutation of `files` made for epoch p // n: batches straddle epochs, nothing is dropped. With
     a `share` (first, end) only those places of each batch are made.
 
-    With a srez_cache.Cache nothing is decoded any more. A picture that can't be read is noted in
-    `bad_images`, a srez_bad.BadImages, and another one takes its place. Where MAX_TRIES in a row
+    With a Cache nothing is decoded any more. A picture that can't be read is noted in
+    `bad_images`, a BadImages, and another one takes its place. Where MAX_TRIES in a row
     are bad, whatever reads raises OSError.
     """
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from srez_image import atomic_path, comparison_grid, write_image
+from srez.data.source import MAX_VALIDATION
+from srez.pictures.image import atomic_path, comparison_grid, write_image
+from srez.pictures.load import load_eight_bit, load_pictures
+from srez.quality.validation import Watch
+from srez.run.logs import METRICS, Logs, NoLogs
+from srez.run.progress import Progress
+from srez.run.resume import kept_files
+from srez.run.saver import Saver
+from srez.run.stop import Agreement
 from srez_input import Batches
-from srez_load import load_eight_bit, load_pictures
-from srez_log import METRICS, Logs, NoLogs
-from srez_progress import Progress
-from srez_resume import kept_files
-from srez_saver import Saver
-from srez_source import MAX_VALIDATION
-from srez_stop import Agreement
-from srez_watch import Watch
 
 SHEET_ROWS = 8  # faces on a sheet
 MAX_SKIPPED = 50  # steps in a row that float16's loss scaling may skip
@@ -29,11 +29,11 @@ SHEET_STATISTICS = {"share": 1 / 40, "least": 1, "most": 8}
 class Run:
     """One training run: its srez_trainer.Trainer, its data, and what it writes.
 
-    Of several processes, see srez_cluster, the chief alone writes: the others train with it.
+    Of several processes, see parallel.cluster, the chief alone writes: the others train with it.
 
-    `source` and `split` are srez_source's, `options` what the checkpoints keep of the command
-    line, `cache` a srez_cache.Cache or None, `bad_images` a srez_bad.BadImages, `best` what the
-    run's validation found best before (see srez_watch), or None.
+    `source` and `split` are data.source's, `options` what the checkpoints keep of the command
+    line, `cache` a Cache or None, `bad_images` a BadImages, `best` what the
+    run's validation found best before (see quality.validation), or None.
     """
 
     def __init__(self, trainer, cluster, source, split, options, cache, bad_images, best):

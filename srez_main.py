@@ -6,8 +6,7 @@ from pathlib import Path
 
 from absl import flags
 
-import srez_flags
-import srez_quiet
+from srez import console, options
 
 FLAGS = flags.FLAGS
 
@@ -61,40 +60,30 @@ def _infer():
 
 def _evaluate():
     _load_tensorflow()
-    import srez_eval
+    from srez.quality import evaluate
 
     dataset = FLAGS.dataset if FLAGS["dataset"].present else ""
-    srez_eval.evaluate(
+    evaluate.evaluate(
         dataset, FLAGS.checkpoint_dir, FLAGS.weights, FLAGS.train_dir, FLAGS.evaluation_dir
     )
 
 
 def _export():
     _load_tensorflow()
-    import srez_export
+    from srez.quality import export
 
-    srez_export.export(
-        FLAGS.checkpoint_dir, FLAGS.weights, FLAGS.export_format, FLAGS.export_output
-    )
+    export.export(FLAGS.checkpoint_dir, FLAGS.weights, FLAGS.export_format, FLAGS.export_output)
 
 
 def _pack():
     if "://" in FLAGS.dataset:
         _load_tensorflow()
-    import srez_shards
+    from srez.data import pack
 
-    srez_shards.pack(_dataset(), FLAGS.pack_output, FLAGS.shard_mb)
-
-
-def _bench():
-    _load_tensorflow()
-    import srez_bench
-
-    srez_bench.benchmark(train_config())
+    pack.pack(_dataset(), FLAGS.pack_output, FLAGS.shard_mb)
 
 
 MODES = {
-    "bench": _bench,
     "demo": _demo,
     "evaluate": _evaluate,
     "export": _export,
@@ -115,9 +104,9 @@ def main(argv):
     try:
         words = FLAGS(argv)[1:]
     except flags.Error as error:
-        return _complain(srez_flags.explain(str(error)), 2)
+        return _complain(options.explain(str(error)), 2)
     if FLAGS.help:
-        print(f"{__doc__}\n{FLAGS.module_help(srez_flags)}")
+        print(f"{__doc__}\n{FLAGS.module_help(options)}")
         return 0
     if words:
         return _complain(_stray(words[0]), 2)
@@ -144,7 +133,7 @@ def _complain(error, status):
 
 
 def _load_tensorflow():
-    srez_quiet.load_tensorflow(verbose=FLAGS.log_device_placement)
+    console.load_tensorflow(verbose=FLAGS.log_device_placement)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-import srez_device
-from srez_bad import BadImages
-from srez_cache import open_cache
-from srez_checkpoint import (
+from srez.data.source import open_source, split_source
+from srez.parallel.cluster import Cluster
+from srez.pictures.bad import BadImages
+from srez.pictures.cache import open_cache
+from srez.quality.validation import warn_of_schedule
+from srez.run import device
+from srez.run.checkpoint import (
     batch_of,
     checkpoint_name,
     is_whole,
@@ -20,15 +23,12 @@ from srez_checkpoint import (
     restore,
     set_aside,
 )
-from srez_cluster import Cluster
-from srez_log import EVENTS, LOSSES, METRICS
+from srez.run.logs import EVENTS, LOSSES, METRICS
+from srez.run.progress import totals_reached
+from srez.run.resume import changed_options, resumed_split
+from srez.run.stop import Signals
 from srez_loop import Run
-from srez_progress import totals_reached
-from srez_resume import changed_options, resumed_split
-from srez_source import open_source, split_source
-from srez_stop import Signals
 from srez_trainer import Trainer
-from srez_watch import warn_of_schedule
 
 RESULTS = ("batch*_out.png", LOSSES, METRICS, EVENTS)  # of a run, in its train_dir
 
@@ -82,12 +82,10 @@ def train(config):
         OSError: the data, or a checkpoint, can't be used; one line that says what to do.
         SystemExit: after a signal, when all is saved, with the status that shells give it.
     """
-    _say(srez_device.set_up(config.log_device_placement, config.deterministic))
+    _say(device.set_up(config.log_device_placement, config.deterministic))
     cluster = Cluster(config.strategy)
     with cluster.naming_the_lost(), cluster.only_the_chief_speaks():
-        config = dataclasses.replace(
-            config, precision=srez_device.choose_precision(config.precision)
-        )
+        config = dataclasses.replace(config, precision=device.choose_precision(config.precision))
         _say(f"{cluster}\nComputing in {config.precision}.")
         _check_spread(config, cluster)
         _train(config, cluster)

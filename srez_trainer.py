@@ -12,7 +12,7 @@ NOISE_STREAM = 2  # of random numbers; srez_input has its own for the augmentati
 class Trainer:
     """The networks, optimizers and counters of a run, and the step that advances them.
 
-    `config` is a TrainConfig, but its precision is one of srez_device.PRECISIONS. Under a
+    `config` is a TrainConfig, but its precision is one of run.device.PRECISIONS. Under a
     tf.distribute strategy with several replicas each of them takes its share of every batch.
     """
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-import srez_device
-from srez_checkpoint import prune, write_checkpoint
-from srez_image import to_uint8
+import srez.run.device
+from srez.data.source import open_source, split_source
+from srez.pictures.image import to_uint8
+from srez.pictures.load import load_pictures
+from srez.quality.metrics import figures
+from srez.run.checkpoint import prune, write_checkpoint
 from srez_input import Batches
-from srez_load import load_pictures
-from srez_metrics import figures
-from srez_source import open_source, split_source
 from srez_trainer import Trainer
 from tests.conftest import ROOT, make_config
 
@@ -65,7 +65,7 @@ class ManyAverages(Trainer):
 
 def main(dataset, folder, precision="bfloat16"):
     """Trains, measures, writes the table and the chart."""
-    srez_device.set_up(log_device_placement=False)
+    srez.run.device.set_up(log_device_placement=False)
     config = make_config(dataset=dataset, precision=precision, train_batches=BATCHES[-1])
     source = open_source(dataset)
     split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)

@@ -97,11 +97,11 @@ def _train(dataset, folder, precision, seed, batches):
 
 def _measure(config):
     """The figures of the averaged weights, means over the test pictures."""
-    from srez_generator import load_generator, upscale
-    from srez_image import to_uint8
-    from srez_load import load_eight_bit
-    from srez_metrics import figures
-    from srez_source import open_source, split_source
+    from srez.data.source import open_source, split_source
+    from srez.pictures.image import to_uint8
+    from srez.pictures.load import load_eight_bit
+    from srez.quality.metrics import figures
+    from srez.run.weights import load_generator, upscale
 
     source = open_source(config.dataset)
     split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)

@@ -62,10 +62,17 @@ def _round():
 
 def _run(what, *arguments, workers=1):
     """What a measurement prints, a dict; in so many processes of one core each."""
-    launcher = [sys.executable, ROOT / "srez_launch.py", "--workers", str(workers), "--cores", "1"]
+    launcher = [
+        sys.executable,
+        ROOT / "srez/parallel/launch.py",
+        "--workers",
+        str(workers),
+        "--cores",
+        "1",
+    ]
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import srez_launch; "
-        "sys.exit(srez_launch.launch(sys.argv[3:], int(sys.argv[2]), 1, "
+        "import sys; sys.path.insert(0, sys.argv[1]); import parallel.launch; "
+        "sys.exit(srez.parallel.launch.launch(sys.argv[3:], int(sys.argv[2]), 1, "
         "program=[sys.executable, '-m', 'bench.scaling']))"
     )
     launcher = [sys.executable, "-c", code, str(ROOT), str(workers), "measure", what, *arguments]
@@ -81,7 +88,7 @@ def measure(what, *arguments):
     config = json.loads(os.environ["TF_CONFIG"])
     if len(config["cluster"]["worker"]) == 1:
         del os.environ["TF_CONFIG"]
-    from srez_cluster import Cluster
+    from srez.parallel.cluster import Cluster
 
     cluster = Cluster("auto")
     functions = {"step": _measure_step, "sum": _measure_sums, "input": _measure_input}
@@ -163,8 +170,8 @@ def _measure_sums(cluster):
 
 def _measure_input(_, dataset):
     """Pictures per second of a core's time, from JPEG to batch."""
+    from srez.data.source import open_source
     from srez_input import Batches
-    from srez_source import open_source
 
     source = open_source(dataset)
     batches = iter(Batches(source, np.arange(len(source.names)), 16, 64, 0).dataset())

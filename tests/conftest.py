@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from absl.testing import flagsaver
 
-import srez_faces
+import srez.drawn.faces
 import srez_main
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +74,7 @@ def faces(tmp_path_factory):
     """A folder of drawn 178x218 JPEGs, 00.jpg up."""
     folder = tmp_path_factory.mktemp("faces")
     for index in range(FACES):
-        srez_faces.draw_face(0, index).save(folder / f"{index:02d}.jpg", quality=95)
+        srez.drawn.faces.draw_face(0, index).save(folder / f"{index:02d}.jpg", quality=95)
     return folder
 
 

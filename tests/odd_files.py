@@ -8,13 +8,13 @@ import zlib
 import numpy as np
 from PIL import Image
 
-import srez_faces
+import srez.drawn.faces
 
 TURNS = 0x0112  # EXIF's orientation
 
 
 def face(index=0):
-    return srez_faces.draw_face(0, index)
+    return srez.drawn.faces.draw_face(0, index)
 
 
 def encoded(image, kind="JPEG", **options):

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import srez_faces
-from srez_cluster import Cluster
-from srez_image import celeba_box
+import srez.drawn.faces
+from srez.parallel.cluster import Cluster
+from srez.pictures.image import celeba_box
 from srez_trainer import Trainer
 from tests.conftest import make_config
 
@@ -43,7 +43,7 @@ def main(name, path):
 
 def batches(count, dtype, cluster, batch_size=BATCH, side=64):
     """This process's share of batches of drawn faces, `side` pixels wide: (low_res, high_res)."""
-    boxes = [celeba_box(np.asarray(srez_faces.draw_face(0, index))) for index in range(FACES)]
+    boxes = [celeba_box(np.asarray(srez.drawn.faces.draw_face(0, index))) for index in range(FACES)]
     step = 128 // side
     faces = np.stack(boxes).reshape(FACES, side, step, side, step, 3).mean((2, 4)) / 255.0
     order = np.random.default_rng(0)

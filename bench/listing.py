@@ -1,0 +1,120 @@
+"""Lists very many pictures: python bench/index.py FOLDER [ENTRIES].
+
+Makes in FOLDER, unless they are there, zips of ENTRIES tiny entries (2,000,000), once with their
+names in order from zip to zip as `--run pack` makes them and once dealt out to the zips like cards,
+and a tree of half as many empty files. Then measures, each in a process of its own: the seconds to
+list them, by the clock and of a core's time, for zips again with the index that the first time
+left; the peak of memory beside what Python and the modules take; bytes of the index per entry; and
+reads at random places per second. Prints JSON lines. It takes some minutes and 1 GB of disk.
+"""
+
+import concurrent.futures
+import json
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+SHARDS = 8
+IN_A_FOLDER = 1000  # files
+READS = 2000
+
+
+def main(folder, entries=2_000_000):
+    """Makes what is missing, measures, prints."""
+    folder, entries = Path(folder).absolute(), int(entries)
+    each = entries // SHARDS
+    numbers = {
+        "in order": [range(shard * each, (shard + 1) * each) for shard in range(SHARDS)],
+        "dealt out": [range(shard, entries, SHARDS) for shard in range(SHARDS)],
+    }
+    jobs = [
+        (folder / kind / f"faces-{shard:05d}.zip", part)
+        for kind, parts in numbers.items()
+        for shard, part in enumerate(parts)
+    ]
+    with concurrent.futures.ProcessPoolExecutor() as pool:
+        list(pool.map(_make_zip, *zip(*jobs, strict=True)))
+    _make_tree(folder / "tree", entries // 2)
+    for kind in numbers:
+        shutil.rmtree(folder / kind / ".cache", ignore_errors=True)
+        for when in ("first", "again"):
+            row = _measured(folder / kind, f"{folder / kind}/faces-*.zip")
+            print(json.dumps({"listed": f"zips, {kind}, {when}"} | row), flush=True)
+    row = _measured(folder, folder / "tree")
+    print(json.dumps({"listed": "tree of files"} | row), flush=True)
+
+
+def _make_zip(path, numbers):
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".writing")
+    with zipfile.ZipFile(temporary, "w") as archive:
+        for number in numbers:
+            archive.writestr(zipfile.ZipInfo(f"faces/{number:09d}.jpg"), f"picture {number}")
+    temporary.rename(path)
+
+
+def _make_tree(folder, count):
+    for first in range(0, count, IN_A_FOLDER):
+        place = folder / f"{first // IN_A_FOLDER:05d}"
+        if place.exists():
+            continue
+        place.mkdir(parents=True)
+        for number in range(first, first + IN_A_FOLDER):
+            os.close(os.open(place / f"{number:09d}.jpg", os.O_CREAT | os.O_WRONLY))
+
+
+def _measured(cwd, dataset):
+    command = [sys.executable, __file__, "--list", str(dataset)]
+    done = subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)
+
+
+def list_one(dataset):
+    """What listing a dataset takes in this process, a dict."""
+    from srez.data.source import open_source
+
+    before, started, busy = _peak(), time.perf_counter(), time.process_time()
+    source = open_source(dataset)
+    seconds, busy = time.perf_counter() - started, time.process_time() - busy
+    peak = _peak() - before
+    draws = random.Random(0)
+    picked = [draws.randrange(len(source.names)) for _ in range(READS)]
+    started = time.perf_counter()
+    for number in picked:
+        source.read(number)
+    reads = READS / (time.perf_counter() - started)
+    files = list(Path(".cache").glob("index-*/*"))
+    return {
+        "pictures": len(source.names),
+        "seconds": round(seconds, 2),
+        "seconds of a core": round(busy, 2),
+        "MiB": round(peak, 1),
+        "index bytes per picture": round(
+            sum(file.stat().st_size for file in files) / len(source.names), 1
+        ),
+        "reads per second": round(reads),
+    }
+
+
+def _peak():
+    """The most memory that this process has had, in MiB; pages of mapped files count."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--list":
+        print(json.dumps(list_one(sys.argv[2])))
+    else:
+        main(*sys.argv[1:])

@@ -1,0 +1,273 @@
+"""Measures the speed of training, input and inference, all in turns, so that noise is shared."""
+
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import srez_model
+from bench import textbook
+from bench.peer import Peer
+from srez.data.source import open_source
+from srez.pictures.cache import open_cache
+from srez.pictures.image import atomic_path, celeba_box, read_image
+from srez_input import Batches
+from srez_trainer import Trainer
+
+ROUNDS = 7  # of all measurements, one after the other
+MATMUL_SIDE = 4096
+INPUT_BATCHES = 64  # of 16 pictures, decoded per measurement of the input
+INPUT_PICTURES = 1024  # distinct ones among them
+TRAINING_STEPS = 20  # with real data, to see what they need
+PRECISIONS = ("float32", "bfloat16")
+OUTPUT = "bench/results.json"
+
+
+def benchmark(config):
+    """Prints what it measures, writes it to bench/results.json and returns it as a dict.
+
+    `config` is a TrainConfig: its dataset, batch_size and sample_size are measured with. Figures
+    are {"median": m, "spread": [least, most]}; a ratio's are those of its values in each round.
+
+    Raises:
+        OSError: the dataset can't be used, or is not of aligned CelebA's kind.
+    """
+    source = open_source(config.dataset)
+    _refuse_other_pictures(config.dataset, source)
+    print(f"Measuring {ROUNDS} rounds; this takes some five minutes.", flush=True)
+    inputs = _in_a_process(_measure_input, config.dataset)
+    training = {
+        precision: _in_a_process(
+            _measure_training, dataclasses.replace(config, precision=precision), TRAINING_STEPS
+        )
+        for precision in PRECISIONS
+    }
+    seconds = _measure_steps(config, source)
+    flop = 2 * textbook.step_multiplications(config.batch_size, config.sample_size)
+    results = {
+        "machine": _machine(),
+        "seconds": _summaries(seconds),
+        "ratios": _summaries(_ratios(seconds, flop)),
+        "step_gflop_unfolded": round(flop / 1e9, 1),
+        "inference_pictures_per_second": {
+            precision: round(
+                config.batch_size / statistics.median(seconds[f"inference {precision}"])
+            )
+            for precision in PRECISIONS
+        },
+        "input_pictures_per_second_and_core": _summaries(inputs),
+        "input_ratios": _summaries(_input_ratios(inputs)),
+        "training": training,
+    }
+    Path(OUTPUT).parent.mkdir(exist_ok=True)
+    with atomic_path(OUTPUT) as path:
+        Path(path).write_text(json.dumps(results, indent=2) + "\n")
+    print(json.dumps(results, indent=2))
+    print(f"Wrote {OUTPUT}.")
+    return results
+
+
+def _refuse_other_pictures(dataset, source):
+    data = source.read(0)
+    if not data.startswith(b"\xff\xd8") or celeba_box(read_image(data, source.names[0])) is None:
+        raise OSError(
+            f"--dataset={dataset} starts with {source.names[0]}, no JPEG of 178x218: the benchmark "
+            "needs aligned CelebA faces; without --dataset and dataset/ it takes drawn ones"
+        )
+
+
+def _in_a_process(function, *arguments):
+    """Calls a function in a new process, whose threads and memory are its own."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _measure_steps(config, source):
+    """Lists of seconds, one a round, by name; the jobs in turns."""
+    low_res, high_res = _batches(config, source).make(0)
+    with Peer(config.batch_size, config.sample_size) as peer:
+        jobs = _jobs(config, low_res, high_res) | peer.jobs
+        for job in jobs.values():  # traced and warm
+            job()
+        return _in_turns(jobs)
+
+
+def _batches(config, source):
+    files = np.arange(len(source.names))
+    return Batches(source, files, config.batch_size, config.sample_size, random_seed=0)
+
+
+def _in_turns(jobs):
+    results = {name: [] for name in jobs}
+    for number in range(ROUNDS):
+        for name, job in jobs.items():
+            results[name].append(job())
+        print(f"round {number + 1} of {ROUNDS}", flush=True)
+    return results
+
+
+def _jobs(config, low_res, high_res):
+    """Functions by name; each does one step, matmul or forward pass and returns its seconds."""
+    trainer = textbook.TextbookTrainer()
+    jobs = {"textbook step": _timed(lambda: trainer.train_step(low_res, high_res))}
+    for precision in PRECISIONS:
+        matrix = tf.cast(tf.random.normal((MATMUL_SIDE, MATMUL_SIDE)), precision)
+        jobs[f"matmul {precision}"] = _timed(tf.function(lambda x=matrix: tf.matmul(x, x)))
+        for jit_compile in (False, True):
+            name = f"step {precision}" + (" xla" if jit_compile else "")
+            jobs[name] = _step(config, precision, jit_compile, low_res, high_res)
+        generator = srez_model.build_generator(precision=precision)
+        infer = tf.function(lambda x=low_res, network=generator: network(x, training=False))
+        jobs[f"inference {precision}"] = _timed(infer)
+    return jobs
+
+
+def _timed(function):
+    """A function that runs the other one, waits for its result, and returns the seconds."""
+
+    def run():
+        start = time.perf_counter()
+        function().numpy()
+        return time.perf_counter() - start
+
+    return run
+
+
+def _step(config, precision, jit_compile, low_res, high_res):
+    trainer = Trainer(dataclasses.replace(config, precision=precision, jit_compile=jit_compile))
+    return _timed(lambda: trainer.train_step(low_res, high_res)["loss/gene_loss"])
+
+
+def _ratios(seconds, flop):
+    """What the README quotes; the limit is the unfolded step's arithmetic at matmul's speed."""
+    quotients = {
+        "ours float32 / textbook": ("step float32", "textbook step"),
+        "ours bfloat16 / ours float32": ("step bfloat16", "step float32"),
+    }
+    ratios = {}
+    for precision in PRECISIONS:
+        ours = f"step {precision}"
+        quotients[f"xla / plain, {precision}"] = (f"{ours} xla", ours)
+        if f"pytorch {precision}" in seconds:
+            quotients[f"ours / pytorch, {precision}"] = (ours, f"pytorch {precision}")
+        share = flop / (2 * MATMUL_SIDE**3)
+        matmul_and_step = zip(seconds[f"matmul {precision}"], seconds[ours], strict=True)
+        ratios[f"share of the limit, {precision}"] = [
+            share * matmul / step for matmul, step in matmul_and_step
+        ]
+    return _quotients(seconds, quotients) | ratios
+
+
+def _quotients(values, pairs):
+    return {
+        name: [one / other for one, other in zip(values[top], values[bottom], strict=True)]
+        for name, (top, bottom) in pairs.items()
+    }
+
+
+def _summaries(values):
+    return {
+        name: {
+            "median": float(f"{statistics.median(several):.4g}"),
+            "spread": [float(f"{limit(several):.4g}") for limit in (min, max)],
+        }
+        for name, several in values.items()
+    }
+
+
+def _measure_input(dataset):
+    """Pictures per second of one core's time for each way to read them: lists, one a round."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    source = open_source(dataset)
+    pictures = [source.read(number % len(source.names)) for number in range(INPUT_PICTURES)]
+    encoded = tf.data.Dataset.from_tensor_slices(tf.constant(pictures)).repeat()
+    pipelines = {
+        "bare full decode": encoded.map(lambda data: tf.io.decode_jpeg(data, channels=3)).batch(16),
+        "original's operations": encoded.map(textbook.decode_op_by_op).batch(16),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        names = [f"{number:06d}.jpg" for number in range(INPUT_PICTURES)]
+        archive = Path(folder, "pictures.zip")
+        with zipfile.ZipFile(archive, "w") as file:
+            for name, data in zip(names, pictures, strict=True):
+                Path(folder, name).write_bytes(data)
+                file.writestr(name, data)
+        ways = {"folder": (folder, "none"), "zip": (archive, "none"), "cache": (archive, "memory")}
+        files = np.arange(INPUT_PICTURES)
+        for name, (place, cache) in ways.items():
+            source = open_source(place)
+            kept = open_cache(source, cache)
+            batches = Batches(source, files, 16, 64, random_seed=0, cache=kept)
+            pipelines[f"ours, {name}"] = batches.dataset()
+        return _in_turns({name: _input_job(pipeline) for name, pipeline in pipelines.items()})
+
+
+def _input_job(pipeline):
+    """A function that reads batches of 16 and returns pictures per second of processor time.
+
+    Of processor time, for that is what a core does with nobody else on it.
+    """
+
+    def run():
+        batches = iter(pipeline)
+        for _ in range(8):  # functions are made, buffers are empty since we wait for each batch
+            next(batches)
+        start = time.process_time()
+        for _ in range(INPUT_BATCHES):
+            next(batches)
+        return 16 * INPUT_BATCHES / (time.process_time() - start)
+
+    return run
+
+
+def _input_ratios(rates):
+    pairs = {f"{name} / bare": (name, "bare full decode") for name in rates}
+    del pairs["bare full decode / bare"]
+    return _quotients(rates, pairs)
+
+
+def _measure_training(config, steps):
+    """What a training needs, in a process of its own: its memory, and its waiting for data."""
+    source = open_source(config.dataset)
+    trainer = Trainer(config)
+    batches = iter(_batches(config, source).dataset())
+    trainer.train_step(*next(batches))
+    waited, start = 0.0, time.perf_counter()
+    for _ in range(steps):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - asked
+        trainer.train_step(*batch)["loss/gene_loss"].numpy()
+    unit = 1024 if sys.platform == "linux" else 1  # of ru_maxrss, in bytes
+    return {
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20,
+        "share_of_time_waiting_for_data": round(waited / (time.perf_counter() - start), 5),
+    }
+
+
+def _machine():
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
+    return {
+        "cpu": model or platform.processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+    }

@@ -1,0 +1,61 @@
+"""The built-in sample faces: drawn, not photographed, for training without any download."""
+
+import concurrent.futures
+import multiprocessing
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from srez.drawn.portrait import draw_portrait
+
+VERSION = 1  # part of the folder's name: raise it when the drawing changes
+COUNT = 2000
+
+
+def draw_face(seed, index):
+    """Draws face number `index`: a PIL image, RGB, 178x218; the same for the same numbers."""
+    return draw_portrait(np.random.default_rng([seed, index]))
+
+
+def sample_faces(cache=".cache", seed=0, count=COUNT):
+    """The folder cache/faces-v<VERSION>-<seed> with `count` JPEGs, drawn first if it isn't whole.
+
+    It is drawn under a temporary name and renamed. Raises OSError if it can't be written.
+    """
+    folder = Path(cache, f"faces-v{VERSION}-{seed}")
+    if _is_whole(folder, count):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".faces-", dir=folder.parent))
+    try:
+        # Not forked: TensorFlow's threads may run in this process.
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool:
+            jobs = ([temporary] * count, [seed] * count, range(count))
+            list(pool.map(_save_face, *jobs, chunksize=50))
+        temporary.chmod(0o755)
+        _take_the_place(temporary, folder, count)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _take_the_place(temporary, folder, count):
+    """Renames `temporary` to `folder`, unless another process has been faster."""
+    try:
+        if not _is_whole(folder, count):
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+    except OSError:
+        if not _is_whole(folder, count):
+            raise
+
+
+def _is_whole(folder, count):
+    return len(list(folder.glob("*.jpg"))) == count
+
+
+def _save_face(folder, seed, index):
+    draw_face(seed, index).save(Path(folder, f"{index:06d}.jpg"), quality=95)

@@ -1,0 +1,178 @@
+"""How a training is spread: the tf.distribute strategy, and this process among the others."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+
+import tensorflow as tf
+
+PROBE_SECONDS = 3  # for another worker to answer at its port
+
+# Out of a step when another worker has gone.
+_LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+    tf.errors.UnknownError,
+)
+
+
+class Cluster:
+    """The replicas of a training, and this process among them.
+
+    `name` is one of --strategy's. It has to be made before TensorFlow computes anything.
+
+    Raises:
+        OSError: TF_CONFIG is missing or not one of workers alone.
+    """
+
+    def __init__(self, name):
+        if name == "auto":
+            gpus = tf.config.list_physical_devices("GPU")
+            several = "mirrored" if len(gpus) > 1 else "none"
+            name = "multi_worker" if os.environ.get("TF_CONFIG") else several
+        self.name = name
+        self.workers, self.index, self._addresses = 1, 0, []
+        if name == "multi_worker":
+            self._addresses, self.index = _read_tf_config()
+            self.workers = len(self._addresses)
+            self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        elif name == "mirrored":
+            self.strategy = tf.distribute.MirroredStrategy()
+        else:
+            self.strategy = tf.distribute.get_strategy()
+        self.replicas = self.strategy.num_replicas_in_sync
+
+    @property
+    def is_chief(self):
+        """Whether this process is the one that writes and speaks."""
+        return self.index == 0
+
+    def __str__(self):
+        if self.name == "none":
+            return "Strategy none: one replica."
+        spread = f" in {self.workers} processes" if self.workers > 1 else ""
+        return f"Strategy {self.name}: {_counted(self.replicas, 'replica')}{spread}."
+
+    def share(self, batch_size):
+        """The places (first, end) of a batch that are this process's.
+
+        Raises:
+            OSError: the batch can't be shared out evenly.
+        """
+        if batch_size % self.replicas:
+            raise OSError(
+                f"--batch_size={batch_size} can't be shared out evenly among {self.replicas} "
+                f"replicas: give a multiple of {self.replicas}"
+            )
+        count = batch_size // self.workers
+        return self.index * count, (self.index + 1) * count
+
+    def from_chief(self, number):
+        """The chief's `number`, a whole one, in all processes: each of them has to call it."""
+        if self.workers == 1:
+            return number
+        mine = tf.constant(number if self.is_chief else 0, tf.int64)
+
+        @tf.function
+        def spread():
+            total = self.strategy.run(
+                lambda: tf.distribute.get_replica_context().all_reduce("SUM", _once(mine))
+            )
+            return self.strategy.experimental_local_results(total)[0]
+
+        return int(spread())
+
+    def check_the_same(self, digest, what):
+        """Raises OSError if this process's hex `digest` is not the chief's; `what` says of what."""
+        number = int(digest[:15], 16)
+        if self.from_chief(number) != number:
+            raise OSError(
+                f"worker {self.index} sees other {what} than worker 0: all have to see the same"
+            )
+
+    @contextlib.contextmanager
+    def only_the_chief_speaks(self):
+        """Leaves out what this process prints to stdout, unless it is the chief."""
+        if self.is_chief:
+            yield
+            return
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+
+    def wait_for_all(self):
+        """Returns when all processes have called it."""
+        self.from_chief(0)
+
+    @contextlib.contextmanager
+    def naming_the_lost(self):
+        """Turns TensorFlow's error when another worker has gone into an OSError that names it."""
+        try:
+            yield
+        except _LOST as error:
+            lost = self._lost(error)
+            if not lost:
+                raise
+            raise OSError(
+                f"gone: {' and '.join(lost)}. So worker {self.index} ends, too: start all of them "
+                "again, and they go on from the last checkpoint"
+            ) from error
+
+    def _lost(self, error):
+        """The workers that don't answer, in words; else those that the error names."""
+        others = [index for index in range(self.workers) if index != self.index]
+        gone = [index for index in others if not _answers(self._addresses[index])]
+        if not gone:
+            named = {int(task) for task in re.findall(r"/task:(\d+)", str(error))}
+            gone = sorted(named & set(others))
+        return [f"worker {index} ({self._addresses[index]})" for index in gone]
+
+
+def _once(value):
+    """The value in a process's first replica, 0 in its others, so that a sum counts it once."""
+    context = tf.distribute.get_replica_context()
+    devices = context.strategy.extended.worker_devices
+    return value if context.replica_id_in_sync_group % len(devices) == 0 else tf.zeros_like(value)
+
+
+def _read_tf_config():
+    """(addresses, index) of the workers of TF_CONFIG; a chief, if any, is the first."""
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        raise OSError(
+            "--strategy=multi_worker needs TF_CONFIG in the environment: --workers sets it, "
+            "and deploy/ shows how on a cluster"
+        )
+    try:
+        config = json.loads(text)
+        cluster, task = config["cluster"], config["task"]
+        addresses = [*cluster.get("chief", []), *cluster["worker"]]
+        index = int(task["index"]) + (task["type"] == "worker") * len(cluster.get("chief", []))
+        is_ours = task["type"] in ("chief", "worker") and 0 <= index < len(addresses)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        is_ours = False
+    if not is_ours:
+        raise OSError(
+            f"TF_CONFIG={text} is no cluster of workers with this process's task in it: see "
+            "https://www.tensorflow.org/guide/distributed_training#tf_config"
+        )
+    return addresses, index
+
+
+def _answers(address):
+    """Whether anybody listens at "host:port"."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _counted(count, what):
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -1,0 +1,124 @@
+"""Takes the faces out of a photo, aligned as CelebA's are, and puts them back (no TensorFlow).
+
+Positions in a picture are complex numbers, x + iy in pixels from its corner: with these a turn, a
+scale and a shift, which is all that aligning a face needs, are one product and one sum.
+"""
+
+import math
+
+import numpy as np
+from PIL import Image
+
+from srez.pictures.image import BOX_LEFT, BOX_SIDE, BOX_TOP, CELEBA_EYES, MAX_PIXELS, to_uint8
+
+MAX_ENLARGEMENT = 4  # times; of a photo whose faces are put back
+# Samples along a result's pixel, at most: a thousand in all are an average as good as any.
+MAX_SAMPLES = 32
+FEATHER = 0.2  # of the box's side: how far from its edge a face is fully opaque
+_MASK_SIDE = 256  # pixels
+
+# Where the eyes are in the box, its side being 1.
+_LEFT_EYE, _RIGHT_EYE = (
+    complex(x + 0.5 - BOX_LEFT, y + 0.5 - BOX_TOP) / BOX_SIDE for x, y in CELEBA_EYES
+)
+
+
+def box_side(eyes):
+    """The side in pixels of the box around two eyes [2, 2]: 3.28 times their distance."""
+    return abs(_box(eyes)[1])
+
+
+def describe_face(eyes, size, result_side):
+    """What a result of `result_side` pixels, from size x size of a face, is worth, in words."""
+    side = box_side(eyes)
+    face = f"a face in {side:.0f}x{side:.0f} pixels"
+    if side <= size:
+        return f"{face}, enlarged {result_side / side:.1f} times"
+    return (
+        f"{face}, averaged to {size}x{size} and so no better than in the photo: shows what is "
+        f"invented, {result_side / side:.2g} times the size"
+    )
+
+
+def align_face(image, eyes, side):
+    """The box around two eyes [2, 2] of a picture uint8 [H, W, 3]: float32 [side, side, 3].
+
+    Turned upright, in [0, 1]. A pixel of a reduced box is the average over its area; an enlarged
+    box is interpolated. Outside of the picture its edge goes on.
+    """
+    corner, across = _box(eyes)
+    left, top, right, bottom = _bounds(corner, across, 1)
+    rows = np.arange(top, bottom).clip(0, image.shape[0] - 1)
+    columns = np.arange(left, right).clip(0, image.shape[1] - 1)
+    region = Image.fromarray(image[rows][:, columns])
+    samples = min(math.ceil(abs(across) / side), MAX_SAMPLES)
+    step = across / (side * samples)
+    box = _warp(region, (side * samples, side * samples), step, corner - complex(left, top))
+    squares = np.asarray(box, np.float32).reshape(side, samples, side, samples, 3)
+    return squares.mean(axis=(1, 3)) / np.float32(255.0)
+
+
+def photo_enlargement(shape, eyes, side):
+    """How many times larger a photo of `shape` becomes, for results of `side` pixels: 1 to 4.
+
+    `eyes` [n, 2, 2] are those of its faces; the smallest face decides. No photo becomes larger than
+    srez itself would read.
+    """
+    smallest = min(box_side(pair) for pair in eyes)
+    fitting = math.isqrt(MAX_PIXELS // (shape[0] * shape[1]))
+    return max(min(math.ceil(side / smallest), MAX_ENLARGEMENT, fitting), 1)
+
+
+def put_back(image, eyes, results):
+    """A photo uint8 [H, W, 3] with its faces replaced by results [n, S, S, 3] in [0, 1].
+
+    `eyes` [n, 2, 2] are the faces' in the photo, which is enlarged by `photo_enlargement`. Towards
+    the box's edge a result fades into the photo.
+    """
+    times = photo_enlargement(image.shape, eyes, results.shape[1])
+    photo = Image.fromarray(image)
+    if times > 1:
+        size = (times * photo.width, times * photo.height)
+        photo = photo.resize(size, Image.Resampling.BICUBIC)
+    mask = Image.fromarray(_mask())
+    for pair, result in zip(eyes, results, strict=True):
+        corner, across = (times * place for place in _box(pair))
+        left, top, right, bottom = _bounds(corner, across, 0)
+        # From the photo's pixels to the box, whose side is 1: the inverse of the way there.
+        step, start = 1 / across, (complex(left, top) - corner) / across
+        size = (right - left, bottom - top)
+        face, shade = (
+            _warp(picture, size, picture.width * step, picture.width * start)
+            for picture in (Image.fromarray(to_uint8(result)), mask)
+        )
+        photo.paste(face, (left, top), shade)
+    return np.asarray(photo)
+
+
+def _box(eyes):
+    """The box's upper left corner in the photo, and the way from there to the upper right one."""
+    left, right = (complex(*eye) for eye in eyes)
+    across = (right - left) / (_RIGHT_EYE - _LEFT_EYE)
+    return left - across * _LEFT_EYE, across
+
+
+def _bounds(corner, across, margin):
+    """The whole pixels (left, top, right, bottom) that hold a box, `margin` more around."""
+    corners = np.array([corner + across * way for way in (0, 1, 1j, 1 + 1j)])
+    left, top = corners.real.min() - margin, corners.imag.min() - margin
+    right, bottom = corners.real.max() + margin, corners.imag.max() + margin
+    return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
+
+
+def _warp(picture, size, step, start):
+    """A picture of `size` whose pixel at position p is the given one's at step * p + start."""
+    matrix = (step.real, -step.imag, start.real, step.imag, step.real, start.imag)
+    return picture.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+
+
+def _mask():
+    """How opaque a face is, uint8 [S, S]: 0 along its box's edge, 255 from FEATHER on inwards."""
+    places = (np.arange(_MASK_SIDE) + 0.5) / _MASK_SIDE
+    inwards = (np.minimum(places, 1 - places) / FEATHER).clip(0, 1)
+    smooth = inwards**2 * (3 - 2 * inwards)
+    return to_uint8(np.outer(smooth, smooth))

@@ -1,0 +1,207 @@
+"""Measures a trained generator on the test pictures of its run, beside plain interpolation."""
+
+import csv
+import dataclasses
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from srez.data.source import open_source
+from srez.pictures.bad import BadImages
+from srez.pictures.image import atomic_path, comparison_grid, make_folder, printable, to_uint8
+from srez.pictures.load import load_eight_bit
+from srez.quality import descriptors
+from srez.quality.card import write_card
+from srez.quality.metrics import figures, frechet_distance, identity_distance, mean_interval
+from srez.quality.report import TITLES, shown, write_report
+from srez.run.checkpoint import batch_of, read_run
+from srez.run.resume import resumed_split
+from srez.run.weights import choose_checkpoint, restore_generator, upscale
+
+RESIZE_METHODS = {"nearest": "nearest", "bicubic": "bicubic", "lanczos": "lanczos3"}
+METHODS = (*RESIZE_METHODS, "generator")
+CHUNK = 32  # pictures at a time
+SHEET_FACES = 6
+LEAST_FRECHET = 258  # pictures: each half needs more than the 128 dimensions of a descriptor
+PROTOCOL = (
+    "The test pictures' plain centre crops, uint8 after rounding (the inputs too), RGB, no border "
+    "cut. PSNR, SSIM (tf.image.ssim, mean over the channels), LR-PSNR (the output averaged over "
+    "4x4 squares against the input) and sharpness (mean gradient over the truth's) are means over "
+    "the pictures, with 95 % bootstrap intervals of the mean."
+)
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "pillow")
+
+
+@dataclasses.dataclass
+class Evaluation:
+    """What was found: `metrics`, as in metrics.json; and for the report the figures of each
+    picture, arrays [N] by method and name, the pictures' names, and sheets [H, W, 3] by title."""
+
+    metrics: dict
+    per_image: dict
+    names: list
+    sheets: dict
+
+
+def evaluate(dataset, checkpoint_dir, weights, train_dir, evaluation_dir):
+    """Writes metrics.json, per_image.csv, report.html and MODEL_CARD.md to `evaluation_dir`.
+
+    `dataset` "" stands for what the run was trained on, `weights` is one of
+    run.weights.WEIGHTS; from `train_dir` come the training curves of the report.
+
+    Raises:
+        OSError: no checkpoint, the pictures of the run are not there, or no place to write to.
+    """
+    path, name, words = choose_checkpoint(checkpoint_dir, weights)
+    run = read_run(path)
+    options = run["options"]
+    source = open_source(options["dataset"] if dataset == "" else dataset)
+    split = resumed_split(path, run["files"], source)
+    generator = restore_generator(path, name)
+    print(f"Using the {words}.", flush=True)
+    make_folder(evaluation_dir)
+    evaluation = measure(source, split.test, generator, options["sample_size"])
+    evaluation.metrics |= {
+        "protocol": PROTOCOL,
+        "source": source.label,
+        "split": split.note,
+        "training_pictures": len(split.train),
+        "weights": words,
+        "batch": batch_of(path),
+        "options": options,
+        "versions": _versions(),
+    }
+    folder = Path(evaluation_dir)
+    with atomic_path(folder / "metrics.json") as temporary:
+        text = json.dumps(evaluation.metrics, indent=2, allow_nan=False)
+        Path(temporary).write_text(text + "\n")
+    _write_table(folder / "per_image.csv", evaluation)
+    write_card(folder / "MODEL_CARD.md", evaluation.metrics)
+    write_report(folder / "report.html", evaluation, train_dir)
+    _say(evaluation.metrics, folder)
+
+
+def measure(source, files, generator, sample_size):
+    """The Evaluation of a generator on the pictures `files` of the source.
+
+    Face distances come too, if the face packages are there. Raises OSError if no picture can
+    be read.
+    """
+    missing, bad_images = descriptors.missing(), BadImages(len(files), limit=1.0)
+    tables = {method: [] for method in METHODS}
+    found = {method: [] for method in (*METHODS, "truth")}
+    good = []
+    for at in tqdm.trange(0, len(files), CHUNK, unit_scale=CHUNK, unit="picture", disable=None):
+        part = files[at : at + CHUNK]
+        numbers, low_res, high_res = load_eight_bit(source, part, sample_size, bad_images)
+        if not numbers:
+            continue
+        good += numbers
+        images = {method: enlarge(method, low_res, generator) for method in METHODS}
+        for method in METHODS:
+            tables[method].append(figures(images[method] / 255.0, high_res, low_res))
+        if not missing:
+            for name, pictures in (images | {"truth": to_uint8(high_res)}).items():
+                found[name].append(descriptors.descriptors(pictures))
+    if not good:
+        raise OSError(f"none of the {len(files)} test pictures of {source.label} can be read")
+    per_image = {method: _joined(parts) for method, parts in tables.items()}
+    frechet = {}
+    if not missing:
+        frechet = _compare_faces(per_image, found)
+    rows = {method: _summary(per_image[method], frechet.get(method)) for method in METHODS}
+    metrics = {"count": len(good), "left_out": bad_images.rows, "faces_missing": missing}
+    metrics |= {"rows": rows, "frechet_floor": frechet.get("floor")}
+    order = np.array(good)[np.argsort(-per_image["generator"]["psnr"], kind="stable")]
+    sheets = _sheets(source, order, generator, sample_size)
+    return Evaluation(metrics, per_image, [source.names[number] for number in good], sheets)
+
+
+def enlarge(method, low_res, generator):
+    """Images [N, H, W, 3] in [0, 1] enlarged by one of METHODS: uint8 [N, 4H, 4W, 3]."""
+    if method == "generator":
+        return to_uint8(upscale(generator, low_res))
+    size = [4 * side for side in low_res.shape[1:3]]
+    return to_uint8(tf.image.resize(low_res, size, method=RESIZE_METHODS[method]))
+
+
+def _joined(parts):
+    """Figures of many parts, dicts of arrays, as one."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _compare_faces(per_image, descriptors):
+    """Adds identity distances to `per_image`; returns the Frechet distances by method, and the
+    "floor", that of the truth's one half to its other."""
+    found = {name: np.concatenate(parts) for name, parts in descriptors.items()}
+    truth = found.pop("truth")
+    for method, some in found.items():
+        per_image[method]["identity_distance"] = identity_distance(some, truth)
+    if len(truth) < LEAST_FRECHET:
+        return {}
+    distances = {method: frechet_distance(some, truth) for method, some in found.items()}
+    return distances | {"floor": frechet_distance(truth[::2], truth[1::2])}
+
+
+def _summary(table, frechet):
+    """Means and their intervals of a method's figures, for JSON."""
+    keys = ("mean", "low", "high")
+    row = {
+        name: dict(zip(keys, mean_interval(values), strict=True)) for name, values in table.items()
+    }
+    return row if frechet is None else row | {"frechet_distance": {"mean": frechet}}
+
+
+def _sheets(source, order, generator, sample_size):
+    """Sheets by title, of the best, median and worst pictures; `order` is from best to worst.
+
+    A column per face: input, bicubic interpolation, generated, truth.
+    """
+    count = min(SHEET_FACES, len(order))
+    middle = (len(order) - count) // 2
+    chosen = {
+        "best": order[:count],
+        "median": order[middle : middle + count],
+        "worst": order[len(order) - count :],
+    }
+    sheets = {}
+    for title, numbers in chosen.items():
+        _, low_res, high_res = load_eight_bit(source, numbers, sample_size)
+        rows = [enlarge(name, low_res, generator) for name in ("nearest", "bicubic", "generator")]
+        faces = zip(*rows, to_uint8(high_res), strict=True)
+        sheets[title] = comparison_grid([np.stack(face) for face in faces], magnify=2)
+    return sheets
+
+
+def _write_table(path, evaluation):
+    """A row per picture with all its figures; columns like generator_psnr."""
+    columns = {
+        f"{method}_{name}": values
+        for method, table in evaluation.per_image.items()
+        for name, values in table.items()
+    }
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", *columns])
+        for name, *values in zip(evaluation.names, *columns.values(), strict=True):
+            writer.writerow([printable(name), *(f"{value:.5g}" for value in values)])
+
+
+def _versions():
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | versions
+
+
+def _say(metrics, folder):
+    """Prints the table, a line per method, and where the rest is."""
+    for method, row in metrics["rows"].items():
+        cells = [f"{TITLES[name]} {shown(name, value['mean'])}" for name, value in row.items()]
+        print(f"{method}: {', '.join(cells)}")
+    if metrics["faces_missing"]:
+        print(f"No face distances: {metrics['faces_missing']}")
+    print(f"Wrote {folder / 'report.html'}, with metrics.json, per_image.csv and MODEL_CARD.md.")

@@ -1,0 +1,114 @@
+"""Writes a trained generator in formats that other programs load, without any code of srez."""
+
+import contextlib
+import importlib.util
+import io
+import tempfile
+import warnings
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from srez.pictures.image import atomic_path
+from srez.run.weights import load_generator
+from srez_model import UpConv2DTranspose
+
+SUFFIXES = {
+    "keras": ".keras",
+    "onnx": ".onnx",
+    "savedmodel": "_savedmodel",
+    "tflite": ".tflite",
+}
+
+
+def export(checkpoint_dir, weights, export_format, export_output):
+    """Writes the generator of `weights` (run.weights.WEIGHTS) and returns where to.
+
+    It maps float32 [B, H, W, 3] in [0, 1], any height and width, to [B, 4H, 4W, 3] in [0, 1]. The
+    path is `export_output` with the format's suffix; a SavedModel is a folder.
+
+    Raises:
+        OSError: no checkpoint, something else in the way, or no packages for ONNX.
+    """
+    missing = [name for name in ("onnx", "tf2onnx") if not importlib.util.find_spec(name)]
+    if export_format == "onnx" and missing:
+        raise OSError(
+            "--export_format=onnx needs more packages: pip install -r requirements-export.txt"
+        )
+    suffix = SUFFIXES[export_format]
+    path = Path(export_output.removesuffix(suffix) + suffix)
+    _refuse_replacing(path, export_format)
+    generator, _ = load_generator(checkpoint_dir, weights)
+    network = stock_generator(generator)
+    if export_format == "savedmodel":
+        _write_saved_model(network, path)
+    else:
+        write = {"keras": _write_keras, "onnx": _write_onnx, "tflite": _write_tflite}[export_format]
+        with atomic_path(path) as temporary:
+            write(network, temporary)
+    print(f"Wrote {path}.")
+    return path
+
+
+def stock_generator(generator):
+    """The same network of Keras' own layers only: the up-convolutions with folded kernels."""
+
+    def stock(layer):
+        if not isinstance(layer, UpConv2DTranspose):
+            return layer.__class__.from_config(layer.get_config())
+        return keras.layers.Conv2DTranspose(
+            layer.filters, 4, strides=2, padding="same", name=layer.name
+        )
+
+    network = keras.models.clone_model(generator, clone_function=stock)
+    for layer, original in zip(network.layers, generator.layers, strict=True):
+        if isinstance(original, UpConv2DTranspose):
+            layer.set_weights([original.folded_kernel().numpy(), original.bias.numpy()])
+        else:
+            layer.set_weights(original.get_weights())
+    return network
+
+
+def _refuse_replacing(path, export_format):
+    """Raises OSError if what is at the path is no earlier export."""
+    if export_format == "savedmodel":
+        is_other = path.exists() and not (path / "saved_model.pb").exists()
+    else:
+        is_other = path.is_dir()
+    if is_other:
+        raise FileExistsError(
+            f"--export_output={path} is there and no earlier export: give another"
+        )
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"--export_output={path} lies in no folder: make it first")
+
+
+def _write_keras(network, path):
+    network.save(path)
+
+
+def _write_onnx(network, path):
+    network(tf.zeros([1, 4, 4, 3]))  # Keras wants a network that was used
+    _quietly(network.export, path, format="onnx", verbose=False)
+
+
+def _write_saved_model(network, path):
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.absolute().parent) as folder:
+        new = Path(folder, "new")
+        _quietly(network.export, new, verbose=False)
+        if path.exists():
+            path.rename(Path(folder, "old"))
+        new.rename(path)
+
+
+def _write_tflite(network, path):
+    with tempfile.TemporaryDirectory() as folder:
+        _quietly(network.export, folder, verbose=False)
+        Path(path).write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
+
+
+def _quietly(function, *arguments, **options):
+    """What the function returns, what it prints and warns of left out."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+        return function(*arguments, **options)

@@ -1,0 +1,222 @@
+"""Checkpoints on disk: whole or not at all, checked when read; one trainer at a time.
+
+A checkpoint is a folder, checkpoint_dir/batch000200: the tensors as tf.train.Checkpoint writes
+them, what else a run needs as JSON, and a manifest with the size and SHA-256 of each file. It is
+written under a hidden name, brought to the disk, and renamed last.
+"""
+
+import contextlib
+import fcntl
+import gzip
+import hashlib
+import itertools
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+from srez.pictures.image import make_folder
+
+FORMAT = 1  # of a checkpoint; raise it when older programs couldn't read it
+LOCK = "lock"  # the file in checkpoint_dir that says whose it is
+_TENSORS, _RUN, _MANIFEST = "tensors", "run.json.gz", "manifest.json"
+_UNFINISHED = (".writing-", ".removing-")  # hidden names of folders of a killed run
+
+
+def checkpoint_name(batch):
+    """The name of the checkpoint of a batch in its folder."""
+    return f"batch{batch:06d}"
+
+
+def batch_of(path):
+    """The batch number of a checkpoint's path; None if it isn't named as one."""
+    match = re.fullmatch(r"batch(\d+)", path.name)
+    return match and int(match[1])
+
+
+def newest_checkpoint(checkpoint_dir):
+    """The path of the newest whole checkpoint in `checkpoint_dir`, or None if there is none.
+
+    A damaged one is named on the console, with the reason, and the one before it is taken.
+
+    Raises:
+        OSError: there are checkpoints, and all are damaged.
+    """
+    paths = _checkpoints(checkpoint_dir)
+    for path in reversed(paths):
+        damage = _damage(path)
+        if not damage:
+            return path
+        print(f"{path} is damaged ({damage}): taking the one before.", flush=True)
+    if paths:
+        raise OSError(
+            f"none of the {len(paths)} checkpoints in --checkpoint_dir={checkpoint_dir} is whole: "
+            "give --noresume to start anew (they are kept)"
+        )
+    return None
+
+
+def write_checkpoint(checkpoint_dir, batch, run, objects):
+    """Writes checkpoint_dir/batch%06d: `run`, a JSON dict, and `objects`, trackables by name.
+
+    Returns its path. Raises OSError if it can't be written; what was there stays whole.
+    """
+    path = Path(checkpoint_dir, checkpoint_name(batch))
+    temporary = path.with_name(f"{_UNFINISHED[0]}{path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        tf.train.Checkpoint(**objects).write(str(temporary / _TENSORS))
+        (temporary / _RUN).write_bytes(gzip.compress(json.dumps(run).encode(), mtime=0))
+        files = {file.name: _identity(file) for file in sorted(temporary.iterdir())}
+        manifest = json.dumps({"format": FORMAT, "files": files}, indent=1)
+        (temporary / _MANIFEST).write_text(manifest)
+        for file in temporary.iterdir():
+            _to_disk(file)
+        _to_disk(temporary)
+        if path.exists():  # a damaged one, or of a run that was stopped at this very batch
+            _remove(path)
+        temporary.rename(path)
+        _to_disk(path.parent)
+    except tf.errors.OpError as error:
+        raise OSError(f"{path}: {error.message}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def prune(checkpoint_dir, kept, keep_every, best=None):
+    """Removes old checkpoints: behind the newest `kept` whole ones, damaged or not.
+
+    Those of multiples of `keep_every` > 0 and the one that is called `best` stay.
+    """
+    for path in reversed(_checkpoints(checkpoint_dir)):
+        if kept:
+            kept -= is_whole(path)
+        elif path.name != best and (not keep_every or batch_of(path) % keep_every):
+            _remove(path)
+
+
+def is_whole(path):
+    """Whether there is an undamaged checkpoint at `path`."""
+    return not _damage(Path(path))
+
+
+def read_run(path):
+    """What `write_checkpoint` was given as `run`.
+
+    Raises:
+        OSError: the checkpoint is damaged, or of a newer srez.
+    """
+    manifest = json.loads(Path(path, _MANIFEST).read_text())
+    if manifest["format"] > FORMAT:
+        raise OSError(f"{path} was written by a newer version of srez: use that")
+    return json.loads(gzip.decompress(Path(path, _RUN).read_bytes()))
+
+
+def restore(path, **objects):
+    """Assigns what the checkpoint holds to `objects`, by the names they were saved under.
+
+    Raises:
+        OSError: the checkpoint is damaged or from other networks.
+    """
+    try:
+        status = tf.train.Checkpoint(**objects).read(str(Path(path, _TENSORS)))
+        status.assert_existing_objects_matched().expect_partial()
+    except (ValueError, AssertionError, tf.errors.OpError) as error:
+        raise OSError(f"{path} does not fit these networks, or is damaged") from error
+
+
+@contextlib.contextmanager
+def locked(checkpoint_dir):
+    """Makes the folder and keeps other trainers out of it; removes what a killed one left.
+
+    The lock ends with the process, however that ends. Raises OSError if another one holds it.
+    """
+    folder = Path(checkpoint_dir)
+    make_folder(folder)
+    with open(folder / LOCK, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise OSError(
+                f"--checkpoint_dir={checkpoint_dir} is in use by another training, process "
+                f"{file.read().strip()}: wait for it, stop it, or give another folder"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        for path in folder.iterdir():
+            if path.name.startswith(_UNFINISHED):
+                shutil.rmtree(path)
+        try:
+            yield
+        finally:
+            if {path.name for path in folder.glob("*")} == {LOCK}:  # nothing came of it
+                shutil.rmtree(folder)
+
+
+def set_aside(folders):
+    """Renames those folders that hold something to NAME.N, with the first N that is free for all.
+
+    Returns a dict from each renamed folder to its new path. Raises OSError if one can't be.
+    """
+    # A folder may lie in another one: the inner one first.
+    paths = sorted({Path(os.path.abspath(folder)) for folder in folders}, reverse=True)
+    renamed = {}
+    for number in itertools.count(1):
+        if not any(_numbered(path, number).exists() for path in paths):
+            break
+    for path in paths:
+        if path.is_dir() and any(inner.name != LOCK for inner in path.iterdir()):
+            renamed[path] = path.rename(_numbered(path, number))
+    return renamed
+
+
+def _checkpoints(checkpoint_dir):
+    """Paths of all checkpoints in the folder, damaged ones too, the newest last."""
+    folder = Path(checkpoint_dir)
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted((path for path in found if batch_of(path) is not None), key=batch_of)
+
+
+def _damage(path):
+    """What is wrong with a checkpoint, in words; "" if it is whole."""
+    try:
+        files = json.loads((path / _MANIFEST).read_text())["files"]
+        wrong = [name for name, identity in files.items() if _identity(path / name) != identity]
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{_MANIFEST} can't be read: {error}"
+    return f"{wrong[0]} has changed" if wrong else ""
+
+
+def _identity(path):
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def _remove(path):
+    # Renamed first: what is half removed must not pass for a damaged checkpoint.
+    trash = path.with_name(f"{_UNFINISHED[1]}{path.name}")
+    shutil.rmtree(trash, ignore_errors=True)
+    path.rename(trash)
+    shutil.rmtree(trash)
+
+
+def _to_disk(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _numbered(path, number):
+    return path.with_name(f"{path.name}.{number}")

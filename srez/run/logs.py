@@ -1,0 +1,116 @@
+"""What a run logs in train_dir: TensorBoard's events and losses.csv; rewound when it goes on."""
+
+import contextlib
+import csv
+from pathlib import Path
+
+import tensorflow as tf
+
+from srez.pictures.image import atomic_path, make_folder
+
+LOSSES, METRICS = "losses.csv", "metrics.csv"
+EVENTS = "events.out.tfevents.*"
+
+
+class Logs:
+    """The logs of a run that stands at `batch`: what is there of later batches is cut.
+
+    What can't be written, on a full disk for example, is said once and left out. Raises OSError
+    if there can't be a folder `train_dir`.
+    """
+
+    def __init__(self, train_dir, batch):
+        self._train_dir = Path(train_dir)
+        self._failed = set()
+        make_folder(train_dir)
+        for name in (LOSSES, METRICS):
+            with self.tolerating(self._train_dir / name):
+                _rewind_csv(self._train_dir / name, batch)
+        self._writer = tf.summary.create_noop_writer()
+        with self.tolerating("TensorBoard's events"):
+            for path in Path(train_dir).glob(EVENTS):
+                _rewind_events(path, batch)
+            self._writer = tf.summary.create_file_writer(str(train_dir))
+
+    @contextlib.contextmanager
+    def tolerating(self, what):
+        """An error in writing `what` is said the first time; the training goes on."""
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            if what not in self._failed:
+                reason = " ".join(str(error).split())
+                print(f"Can't write {what}: {reason}. Training goes on.", flush=True)
+            self._failed.add(what)
+
+    def scalars(self, batch, values, table=LOSSES):
+        """Logs floats by TensorBoard name, to TensorBoard and as a row of a CSV file."""
+        path = self._train_dir / table
+        with self.tolerating(path):
+            is_new = not path.exists()
+            with open(path, "a", newline="") as file:
+                rows = csv.writer(file)
+                if is_new:
+                    rows.writerow(["batch", *values])
+                rows.writerow([batch, *(f"{value:.6g}" for value in values.values())])
+        with self.tolerating("TensorBoard's events"), self._writer.as_default(step=batch):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+
+    def sheet(self, batch, sheet):
+        """Shows a sheet, float [H, W, 3] in [0, 1], in TensorBoard."""
+        with self.tolerating("TensorBoard's events"), self._writer.as_default(step=batch):
+            tf.summary.image("sheet", sheet[None])
+            self._writer.flush()
+
+    def flush(self):
+        """Brings all events to their file."""
+        with self.tolerating("TensorBoard's events"):
+            self._writer.flush()
+
+
+class NoLogs:
+    """The logs of a process that keeps none: see `Logs`."""
+
+    def tolerating(self, _):
+        """An error in writing is of no interest."""
+        return contextlib.suppress(OSError)
+
+    def scalars(self, *_):
+        """Does nothing."""
+
+    def flush(self):
+        """Does nothing."""
+
+
+def _rewind_csv(path, batch):
+    """Keeps the header and the whole rows up to `batch`."""
+    if not path.exists():
+        return
+    lines = path.read_text().splitlines(keepends=True)
+    kept = [
+        line
+        for number, line in enumerate(lines)
+        if line.endswith("\n") and (not number or int(line.split(",")[0]) <= batch)
+    ]
+    if kept != lines:
+        with atomic_path(path) as temporary:
+            Path(temporary).write_text("".join(kept))
+
+
+def _rewind_events(path, batch):
+    """Keeps the events up to `batch`, and of a file that is cut off what can be read."""
+    kept, is_cut = [], False
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            if event.HasField("summary") and event.step > batch:
+                is_cut = True
+            else:
+                kept.append(record)
+    except tf.errors.DataLossError:
+        is_cut = True
+    if is_cut:
+        with atomic_path(path) as temporary, tf.io.TFRecordWriter(temporary) as writer:
+            for record in kept:
+                writer.write(record)

@@ -1,0 +1,272 @@
+import fcntl
+import io
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+import srez.data.local
+import srez.data.pack
+from srez.data.pack import pack
+from srez.data.parts import PARTITION
+from srez.data.source import open_source, split_source
+from srez_input import Batches
+from tests.conftest import FACES, ROOT
+from tests.odd_files import patched, zipped
+
+
+@pytest.fixture
+def folder(faces, here):
+    """A copy of the faces in the folder the test runs in, some of them deeper."""
+    shutil.copytree(faces, "pictures")
+    (here / "pictures" / "deep").mkdir()
+    for number in range(8):
+        (here / "pictures" / f"{number:02d}.jpg").rename(
+            here / "pictures" / "deep" / f"{number}.jpg"
+        )
+    return here / "pictures"
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A MiB of --shard_mb is 40 kB of pictures: some six to ten shards of the faces."""
+    cuts = srez.data.pack._cuts
+    monkeypatch.setattr(
+        srez.data.pack, "_cuts", lambda room, most: cuts(room, -(-most >> 20) * 40000)
+    )
+
+
+def _content(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_shards_give_the_same_names_and_bytes_in_the_same_order(folder, here, small):
+    pack(folder, "shards", 1)
+    assert len(list((here / "shards").glob("faces-*.zip"))) > 3
+    before, after = open_source(folder), open_source("shards/faces-*.zip")
+    assert after.names == before.names
+    assert [after.read(number) for number in range(FACES)] == [
+        before.read(number) for number in range(FACES)
+    ]
+
+
+@pytest.mark.parametrize("with_list", [False, True])
+def test_training_from_shards_reads_what_training_from_the_folder_reads(
+    folder, small, with_list, here
+):
+    if with_list:
+        (folder / PARTITION).write_text("10.jpg 2\n11.jpg 1\n")
+    pack(folder, "shards", 1)
+    sources = [open_source(folder), open_source("shards/faces-*.zip")]
+    splits = [split_source(source, 3, 0, 4) for source in sources]
+    for part in ("train", "validation", "test"):
+        np.testing.assert_array_equal(*(getattr(split, part) for split in splits))
+    both = [
+        Batches(source, split.train, 4, 64, 0)
+        for source, split in zip(sources, splits, strict=True)
+    ]
+    for batch in (0, 3, 17):
+        one, other = (
+            [batches.source.read(number) for number in batches.files_of(batch)] for batches in both
+        )
+        assert one == other
+    assert sources[0].fingerprint == sources[1].fingerprint
+
+
+def test_a_zip_packs_to_the_same_shards_as_its_folder(folder, here, small):
+    pack(folder, "shards", 1)
+    pictures = open_source(folder)
+    entries = [(name, pictures.read(number)) for number, name in enumerate(pictures.names)]
+    zipped("pictures.zip", entries[::-1], zipfile.ZIP_DEFLATED)
+    pack("pictures.zip", "more", 1)
+    one, other = (_content(here / name) for name in ("shards", "more"))
+    assert one.pop("pack.json") != other.pop("pack.json")
+    assert one == other
+
+
+def test_sha256sum_finds_shards_and_pictures_whole(folder, here, small):
+    (folder / "a\\b\n.jpg").write_bytes(b"odd")
+    (folder / PARTITION).write_text("10.jpg 2\n")
+    pack(folder, "shards", 1)
+    program = ["sha256sum"] if shutil.which("sha256sum") else ["shasum", "-a", "256"]  # macOS
+    check = [*program, "--check", "--strict", "SHA256SUMS"]
+    found = subprocess.run(check, cwd="shards", capture_output=True, text=True, check=True)
+    assert found.stdout.count(": OK") == len(list((here / "shards").iterdir())) - 2
+    for shard in (here / "shards").glob("*.zip"):
+        shutil.unpack_archive(shard, f"unpacked/{shard.stem}")
+        place = f"unpacked/{shard.stem}"
+        found = subprocess.run(check, cwd=place, capture_output=True, text=True, check=True)
+        assert found.stdout.count(": OK") == len(zipfile.ZipFile(shard).namelist()) - 1
+
+
+def test_pictures_are_stored_and_their_shards_no_larger_than_asked_for(here):
+    rng = np.random.default_rng(0)
+    entries = [(f"{number:03d}.png", rng.bytes(70_000)) for number in range(40)]
+    zipped("pictures.zip", [*entries, ("large.png", bytes(2_000_000))], zipfile.ZIP_DEFLATED)
+    pack("pictures.zip", "shards", 1)
+    shards = sorted((here / "shards").glob("*.zip"))
+    sizes = [shard.stat().st_size for shard in shards]
+    assert [size <= 1 << 20 for size in sizes] == [True, True, True, False]
+    assert min(sizes[:-2]) > 0.9 * (1 << 20)
+    for shard in shards:
+        with zipfile.ZipFile(shard) as archive:
+            assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
+    assert open_source("shards/*.zip").read(40) == bytes(2_000_000)
+
+
+@pytest.mark.parametrize("length", [1, 60])
+def test_a_shard_of_many_small_pictures_is_no_larger_than_asked_for(here, length):
+    entries = [(f"{number:05d}{'x' * length}.png", b"tiny") for number in range(9000)]
+    zipped("pictures.zip", entries)
+    pack("pictures.zip", "shards", 1)
+    sizes = [shard.stat().st_size for shard in (here / "shards").glob("*.zip")]
+    assert 0.99 * (1 << 20) < max(sizes) <= 1 << 20
+
+
+def test_whole_shards_stay_and_others_are_written_again(folder, here, small, monkeypatch):
+    pack(folder, "shards", 1)
+    before = _content(here / "shards")
+    shards = sorted((here / "shards").glob("*.zip"))
+    shards[0].unlink()
+    shards[1].write_bytes(shards[1].read_bytes()[:-1])
+    (here / "shards" / "SHA256SUMS").write_text(
+        "".join(
+            line for line in before["SHA256SUMS"].decode().splitlines(True) if "00003" not in line
+        )
+    )
+    written = []
+    write = srez.data.pack._write_shard
+    monkeypatch.setattr(
+        srez.data.pack, "_write_shard", lambda *args: written.append(args[1].name) or write(*args)
+    )
+    pack(folder, "shards", 1)
+    assert sorted(written) == ["faces-00000.zip", "faces-00001.zip", "faces-00003.zip"]
+    assert _content(here / "shards") == before
+
+
+@pytest.mark.parametrize("what", ["picture", "shard_mb", "strangers"])
+def test_shards_of_something_else_are_in_the_way(folder, here, small, what):
+    pack(folder, "shards", 1)
+    if what == "picture":
+        (folder / "10.jpg").write_bytes(b"another size")
+    if what == "strangers":
+        (here / "shards" / "pack.json").unlink()
+    before = _content(here / "shards") | {"pack.json": None}
+    with pytest.raises(FileExistsError, match="--pack_output=shards holds shards of other"):
+        pack(folder, "shards", 2 if what == "shard_mb" else 1)
+    assert _content(here / "shards") | {"pack.json": None} == before
+
+
+def test_two_packs_do_not_write_to_one_folder(folder, here):
+    (here / "shards").mkdir()
+    with open(here / "shards" / "pack.json", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(FileExistsError, match="--pack_output=shards: another pack"):
+            pack(folder, "shards", 1)
+
+
+def test_bad_pictures_are_packed_as_they_are(folder, here):
+    (folder / "10.jpg").write_bytes(b"no picture")
+    (folder / "11.jpg").write_bytes(b"")
+    pack(folder, "shards", 1)
+    source = open_source("shards/*.zip")
+    names = list(source.names)
+    assert source.read(names.index("10.jpg")) == b"no picture"
+    assert source.read(names.index("11.jpg")) == b""
+
+
+def test_what_can_not_be_read_is_left_out_and_said(folder, here, capsys):
+    (folder / "10.jpg").unlink()
+    os.mkfifo(folder / "10.jpg")
+    pack(folder, "shards", 1)
+    assert "srez: left out, 10.jpg: not a regular file\n" in capsys.readouterr().err
+    assert len(open_source("shards/*.zip").names) == FACES - 1
+
+
+def test_what_could_not_be_read_is_tried_again(folder, here, small, capsys, monkeypatch):
+    read_file = srez.data.local.read_file
+
+    def read(path, name):
+        if name == "10.jpg":
+            raise OSError(5, "Input/output error")
+        return read_file(path, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(srez.data.local, "read_file", read)
+        pack(folder, "shards", 1)
+    assert capsys.readouterr().err == "srez: left out, 10.jpg: Input/output error\n"
+    pack(folder, "shards", 1)
+    assert len(open_source("shards/*.zip").names) == FACES
+
+
+def test_an_entry_with_a_wrong_checksum_is_left_out_and_said(here, capsys):
+    zipped("a.zip", [("a.jpg", b"first"), ("b.jpg", b"second")])
+    patched(here / "a.zip", {16: b"abcd"})
+    pack("a.zip", "shards", 1)
+    assert "left out, a.jpg: the zip's entry is damaged" in capsys.readouterr().err
+    assert open_source("shards/*.zip").names == ["b.jpg"]
+
+
+@pytest.mark.parametrize("name", ["\udcff.jpg"])
+def test_a_name_that_a_zip_can_not_hold_is_refused(folder, name):
+    (folder / name).write_bytes(b"x")
+    with pytest.raises(OSError, match=r"^\\udcff\.jpg can't be packed under this name"):
+        pack(folder, "shards", 1)
+
+
+def test_a_name_that_would_be_hidden_in_a_shard_is_refused(folder, here, monkeypatch):
+    zipped("a.zip", [("10.jpg", b"x")])
+    monkeypatch.chdir(folder)
+    with pytest.raises(OSError, match=r"^\.\./a\.zip/10\.jpg can't be packed .* without \.\."):
+        pack(".,../a.zip", "shards", 1)
+
+
+def test_packing_to_a_remote_folder_is_refused(folder):
+    with pytest.raises(OSError, match="--pack_output=gs://x/y is remote"):
+        pack(folder, "gs://x/y", 1)
+
+
+def test_an_error_while_writing_leaves_no_half_shard(folder, here, small, monkeypatch):
+    def full(self, *args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(OSError, match=r"faces-\d+\.zip can't be written: No space left") as caught:
+        pack(folder, "shards", 1)
+    assert "\n" not in str(caught.value)
+    assert sorted(os.listdir("shards")) == ["pack.json"]
+
+
+_SLOW_PACK = """
+import sys, time, srez.data.pack
+cuts, entry = srez.data.pack._cuts, srez.data.pack._entry
+srez.data.pack._cuts = lambda room, most: cuts(room, 40000)
+srez.data.pack._entry = lambda name: time.sleep(0.05) or entry(name)
+srez.data.pack.pack("pictures", "shards", 1)
+"""
+
+
+def test_a_pack_that_is_killed_leaves_whole_shards_only_and_is_gone_on_with(folder, here, small):
+    process = subprocess.Popen([sys.executable, "-c", _SLOW_PACK], env={"PYTHONPATH": str(ROOT)})
+    shards = here / "shards"
+    end = time.monotonic() + 60
+    while len(list(shards.glob("faces-*.zip"))) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    found = list(shards.glob("faces-*.zip"))
+    assert found
+    for shard in found:
+        assert zipfile.ZipFile(io.BytesIO(shard.read_bytes())).testzip() is None
+    pack("pictures", "shards", 1)
+    assert open_source("shards/*.zip").names == open_source("pictures").names
+    assert not list(shards.glob(".*.writing"))

@@ -1,0 +1,156 @@
+import io
+import struct
+import zipfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srez.data.local import File
+from srez.data.zips import list_zip, read_zipped
+from tests.odd_files import zipped
+
+
+def _entries(path):
+    return list(list_zip(File(path), path))
+
+
+def _contents(path):
+    file = File(path)
+    return [
+        (entry.name.decode(), read_zipped(file, entry.name.decode(), entry))
+        for entry in list_zip(file, path)
+    ]
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_files_are_listed_and_read_whatever_their_packing(tmp_path, packing):
+    entries = [("a.jpg", b"first"), ("b/ü.jpg", b"second" * 99), ("empty", b"")]
+    assert _contents(zipped(tmp_path / "a.zip", entries, packing)) == entries
+
+
+def test_an_entry_holds_what_pythons_zipfile_finds(tmp_path):
+    entries = [(f"{number:03d}.jpg", bytes(number)) for number in range(300)]
+    path = zipped(tmp_path / "a.zip", entries, zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(path) as archive:
+        expected = [
+            (info.filename.encode(), info.CRC, info.file_size, info.compress_size)
+            for info in archive.infolist()
+        ]
+    found = [(entry.name, entry.crc, entry.size, entry.packed) for entry in _entries(path)]
+    assert found == expected
+
+
+def test_a_name_that_is_not_utf_8_is_taken_as_zipfile_does(tmp_path):
+    path = zipped(tmp_path / "a.zip", [("a?.jpg", b"first")])
+    path.write_bytes(path.read_bytes().replace(b"a?.jpg", b"a\x81.jpg"))
+    with zipfile.ZipFile(path) as archive:
+        assert [entry.name.decode() for entry in _entries(path)] == archive.namelist() == ["aü.jpg"]
+
+
+@pytest.mark.parametrize("comment", [b"", b"words " * 99])
+def test_a_zip_behind_something_else_and_with_a_comment_is_read(tmp_path, comment):
+    path = zipped(tmp_path / "a.zip", [("a.jpg", b"first")])
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = comment
+    path.write_bytes(b"a program that unpacks itself" * 9 + path.read_bytes())
+    assert _contents(path) == [("a.jpg", b"first")]
+
+
+def test_a_zip_of_more_files_than_16_bits_count_is_listed_whole(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(70_000):
+            archive.writestr(zipfile.ZipInfo(str(number)), b"x")
+    found = _entries(tmp_path / "a.zip")
+    assert [int(entry.name) for entry in found] == list(range(70_000))
+    assert read_zipped(File(tmp_path / "a.zip"), "last", found[-1]) == b"x"
+
+
+@pytest.mark.parametrize("shift", [0, 1000])
+def test_an_entry_beyond_4_gib_is_read(tmp_path, shift):
+    path = tmp_path / "a.zip"
+    with open(path, "wb") as file:
+        file.seek(shift)
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("near.jpg", b"first")
+            file.seek(2**32 + 7, io.SEEK_CUR)  # a hole, which takes no room on the disk
+            archive.start_dir = file.tell()
+            archive.writestr("far.jpg", b"second")
+    assert _contents(path) == [("near.jpg", b"first"), ("far.jpg", b"second")]
+    assert _entries(path)[1].place > 2**32
+
+
+def test_a_zip_cut_off_while_it_is_read_is_damaged(tmp_path):
+    path = zipped(tmp_path / "a.zip", [("a.jpg", b"first" * 99), ("b.jpg", b"second" * 99)])
+    file, entries = File(path), _entries(path)
+    for size in (200, 40, 10, 0):
+        path.write_bytes(path.read_bytes()[:size])
+        for entry in entries:
+            with pytest.raises(OSError, match="^a name: the zip's entry is"):
+                read_zipped(file, "a name", entry)
+
+
+def test_a_long_extra_field_in_front_of_the_data_is_skipped(tmp_path):
+    info = zipfile.ZipInfo("a.jpg")
+    info.extra = struct.pack("<HH", 0x7777, 5000) + bytes(5000)
+    assert _contents(zipped(tmp_path / "a.zip", [(info, b"first" * 99)])) == [
+        ("a.jpg", b"first" * 99)
+    ]
+
+
+def _end(size, offset):
+    return b"PK\5\6" + bytes(8) + struct.pack("<LLH", size, offset, 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK",
+        _end(1, 0),
+        _end(2**32 - 1, 0),
+        b"PK\1\2" + bytes(42) + _end(45, 0),
+        b"PK\6\7" + bytes(16) + _end(20, 0),
+        b"PK\1\2" + bytes(24) + b"\xff\xff" + bytes(16) + _end(46, 0),
+    ],
+)
+def test_a_damaged_directory_is_one_line(tmp_path, content):
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(OSError, match="--dataset=.*a.zip is no whole zip archive .*download"):
+        _entries(tmp_path / "a.zip")
+
+
+def _wide_zip():
+    """The end of a zip with the 64-bit records, for chance to change."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        info = zipfile.ZipInfo("a.jpg")
+        with archive.open(info, "w", force_zip64=True) as file:
+            file.write(b"first" * 9)
+    data = buffer.getvalue()
+    at = data.rindex(b"PK\5\6")
+    size, offset = struct.unpack_from("<LL", data, at + 12)
+    record = b"PK\6\6" + struct.pack("<QHHLLQQQQ", 44, 45, 45, 0, 0, 1, 1, size, offset)
+    locator = b"PK\6\7" + struct.pack("<LQL", 0, at, 1)
+    return data[:at] + record + locator + data[at:]
+
+
+@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(1, 250), st.sampled_from([0, 1, 2, 127, 128, 254, 255])), max_size=4
+    ),
+)
+def test_a_changed_64_bit_directory_is_read_or_one_line(changes, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "wide.zip"
+    data = bytearray(_wide_zip())
+    for from_end, byte in changes:
+        data[-min(from_end, len(data))] = byte
+    path.write_bytes(data)
+    try:
+        contents = _contents(path)
+    except OSError as error:
+        assert "\n" not in str(error)
+    else:
+        assert all(content in (b"first" * 9, b"") for _, content in contents)
+        assert changes or contents == [("a.jpg", b"first" * 9)]

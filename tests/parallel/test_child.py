@@ -1,0 +1,80 @@
+import os
+import signal
+import sys
+
+import pytest
+
+from srez.parallel.child import Child
+
+
+def _child(code, **options):
+    return Child("name", [sys.executable, "-c", code], **options)
+
+
+def _finish(child):
+    child.process.wait()
+    child.drain()
+
+
+def test_stdout_and_stderr_stay_apart_and_each_line_gets_the_name(capfd):
+    code = (
+        "import os, sys; print('one\\ntwo'); print('bad', file=sys.stderr); os.write(1, b'\\xff')"
+    )
+    with _child(code) as child:
+        _finish(child)
+    out, err = capfd.readouterr()
+    assert out == "[name] one\n[name] two\n[name] \N{REPLACEMENT CHARACTER}\n"
+    assert err == "[name] bad\n"
+
+
+def test_the_last_lines_are_kept():
+    with _child("for line in range(30): print(line)") as child:
+        _finish(child)
+    assert list(child.last) == [str(line) for line in range(10, 30)]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "ended"),
+    [
+        ("", 0, "ended with status 0"),
+        ("import sys; sys.exit(3)", 3, "ended with status 3"),
+        ("import os; os.kill(os.getpid(), 9)", 137, "was ended by SIGKILL"),
+    ],
+)
+def test_the_status_is_that_of_a_shell_and_signals_are_named(code, status, ended):
+    with _child(code) as child:
+        _finish(child)
+    assert child.status == status
+    assert child.ended == ended
+
+
+def test_a_running_child_has_no_status_and_is_killed_at_the_end():
+    with _child("import time; time.sleep(60)") as child:
+        assert child.status is None
+    assert child.status == 128 + signal.SIGKILL
+
+
+def test_variables_are_added_to_ours(monkeypatch):
+    monkeypatch.setenv("OURS", "kept")
+    code = "import os; print(os.environ['OURS'], os.environ['NEW'])"
+    with _child(code, environment={"NEW": "added"}) as child:
+        _finish(child)
+    assert list(child.last) == ["kept added"]
+
+
+def test_a_child_is_in_a_group_of_its_own():
+    with _child("import os; print(os.getpgid(0), os.getpid())") as child:
+        _finish(child)
+    group, pid = child.last[0].split()
+    assert group == pid == str(child.process.pid)
+
+
+# macOS can't bind a process to cores; the launcher refuses --cores there.
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="binds on Linux only")
+def test_a_child_is_bound_to_its_cores_and_we_are_not():
+    ours = os.sched_getaffinity(0)
+    core = max(ours)
+    with _child("import os; print(*os.sched_getaffinity(0))", cores={core}) as child:
+        _finish(child)
+    assert list(child.last) == [str(core)]
+    assert os.sched_getaffinity(0) == ours

@@ -1,0 +1,250 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srez.parallel.cluster import Cluster
+from srez.parallel.launch import free_ports, launch
+from srez.run.checkpoint import newest_checkpoint, read_run
+from srez.run.stop import Agreement
+from tests.conftest import ROOT, run_main, train_arguments
+
+PROGRAM = [sys.executable, "-m", "tests.replicas"]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What tests.replicas finds under each strategy, by its name."""
+    folder = tmp_path_factory.mktemp("replicas")
+    paths = {name: folder / f"{name}.npz" for name in ("none", "mirrored", "multi_worker")}
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
+    for name in ("none", "mirrored"):
+        command = [*PROGRAM, name, paths[name]]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert launch(["multi_worker", str(paths["multi_worker"])], 2, program=PROGRAM) == 0
+    return {name: dict(np.load(path)) for name, path in paths.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mirrored", "multi_worker"])
+def test_the_first_step_in_float32_is_that_of_one_replica(found, name):
+    one, two = found["none"], found[name]
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
+    for network in ("generator", "discriminator"):
+        keys = [key for key in one if key.startswith(f"gradient_{network}_")]
+        largest = max(np.linalg.norm(one[key]) for key in keys)
+        assert len(keys) > 15
+        for key in keys:
+            assert np.linalg.norm(two[key] - one[key]) < 1e-3 * largest, key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mirrored", "multi_worker"])
+def test_twenty_steps_in_float64_are_those_of_one_replica(found, name):
+    one, two = found["none"], found[name]
+    np.testing.assert_allclose(two["many_losses"], one["many_losses"], rtol=1e-4)
+    for network in ("generator", "discriminator", "average"):
+        difference = two[f"weights_{network}"] - one[f"weights_{network}"]
+        assert np.abs(difference).max() < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mirrored", "multi_worker"])
+def test_without_synchronisation_the_moving_statistics_are_averaged(found, name):
+    one, two = found["none"]["statistics"], found[name]["statistics"]
+    assert (found[name]["copies_differ"] == 0).all()
+    difference = np.abs(two - one)
+    assert difference.max() > 1e-7  # variances over two pictures are other ones
+    assert np.median(difference) < 0.05 * np.median(np.abs(one))
+
+
+@pytest.mark.slow
+def test_wishes_are_added_up_over_processes_not_over_replicas(found):
+    assert found["none"]["wishes"].tolist() == [1, 0]
+    assert found["mirrored"]["wishes"].tolist() == [1, 0]
+    assert found["multi_worker"]["wishes"].tolist() == [3, 0]
+
+
+@pytest.fixture
+def crew(here, faces):
+    """Starts two workers through the launcher; gives the process and the workers' processes."""
+    processes = []
+
+    def start(**flags):
+        flags = {"batch_size": 2, "checkpoint_period": 5, "checkpoint_minutes": 0} | flags
+        command = [sys.executable, "-u", "-m", "srez.parallel.launch", "--workers", "2", "--"]
+        command += train_arguments(faces, **flags)
+        process = subprocess.Popen(
+            command,
+            cwd=here,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def _wait_for(process, text):
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return
+    raise AssertionError("".join(lines))
+
+
+def _worker(launcher, index):
+    """The process number of a worker, found by its TF_CONFIG among the launcher's children."""
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    for child in children:
+        with open(f"/proc/{child}/environ", "rb") as file:
+            text = re.search(rb"TF_CONFIG=([^\0]*)", file.read())
+        if text and json.loads(text[1])["task"]["index"] == index:
+            return int(child)
+    raise AssertionError(children)
+
+
+@pytest.mark.slow
+def test_workers_stop_together_outlive_none_and_go_on_with_any_number(crew, here, faces):
+    # SIGTERM to one worker ends both at the same batch, saved.
+    launcher = crew(train_batches=1000)
+    _wait_for(launcher, "Batch [  10]")
+    os.kill(_worker(launcher, 1), signal.SIGTERM)
+    out, _ = launcher.communicate(timeout=120)
+    assert launcher.returncode == 143, out
+    saved = int(re.search(r"^\[0\] Saved at batch (\d+): the same command", out, re.M)[1])
+    assert newest_checkpoint("checkpoint").name == f"batch{saved:06d}"
+
+    # SIGKILL to one ends the other within a minute, which names it.
+    launcher = crew(train_batches=1000)
+    _wait_for(launcher, "Resuming from checkpoint/batch")
+    _wait_for(launcher, "Progress")
+    os.kill(_worker(launcher, 1), signal.SIGKILL)
+    start = time.monotonic()
+    out, _ = launcher.communicate(timeout=120)
+    assert time.monotonic() - start < 60
+    assert launcher.returncode == 128 + signal.SIGKILL
+    assert re.search(r"^\[0\] srez: gone: worker 1 \(localhost:\d+\)\. So worker 0 ends", out, re.M)
+    newest = newest_checkpoint("checkpoint")
+    assert int(newest.name[5:]) > saved
+
+    # One process alone goes on from there.
+    total = int(newest.name[5:]) + 2
+    flags = {"batch_size": 2, "train_batches": total}
+    process = run_main(*train_arguments(faces, **flags), cwd=here)
+    assert process.returncode == 0, process.stderr
+    assert f"Resuming from {newest}" in process.stdout
+    last = newest_checkpoint("checkpoint")
+    assert last.name == f"batch{total:06d}"
+    assert read_run(last)["files"]["names"] == read_run(newest)["files"]["names"]
+
+
+def test_one_process_is_one_replica_and_the_chief(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    cluster = Cluster("auto")
+    assert (cluster.name, cluster.replicas, cluster.is_chief) == ("none", 1, True)
+    assert cluster.share(16) == (0, 16)
+    assert cluster.from_chief(7) == 7
+    assert str(cluster) == "Strategy none: one replica."
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "needs TF_CONFIG in the environment"),
+        ("{", "TF_CONFIG={ is no cluster of workers"),
+        ('{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "no cluster"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "no cluster"),
+    ],
+)
+def test_a_wrong_tf_config_is_one_line(monkeypatch, text, words):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(OSError, match=re.escape(words)):
+        Cluster("multi_worker")
+
+
+@pytest.fixture
+def third(monkeypatch):
+    """The last of three workers, without a strategy of its own."""
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    cluster = Cluster("none")
+    cluster.workers = cluster.replicas = 3
+    cluster.index = 2
+    cluster._addresses = [f"localhost:{port}" for port in free_ports(3)]
+    return cluster
+
+
+def test_each_process_has_its_places_of_a_batch(third):
+    assert third.share(12) == (8, 12)
+    with pytest.raises(OSError, match="--batch_size=16 can't be shared out evenly among 3 replic"):
+        third.share(16)
+
+
+def test_only_the_chief_speaks(third, capsys):
+    with third.only_the_chief_speaks():
+        print("hello")
+    assert capsys.readouterr().out == ""
+
+
+def test_pictures_have_to_be_the_same_everywhere(third, monkeypatch):
+    monkeypatch.setattr(third, "from_chief", lambda number: number)
+    third.check_the_same("00ff", "pictures")
+    monkeypatch.setattr(third, "from_chief", lambda number: number + 1)
+    with pytest.raises(OSError, match="worker 2 sees other pictures than worker 0"):
+        third.check_the_same("00ff", "pictures")
+
+
+class _Progress:
+    done, batch = "", 0
+
+    class config:
+        train_batches = 100
+
+
+class _Signals:
+    came = 0
+
+
+def test_all_stop_one_batch_after_a_wish(third):
+    agreement = Agreement(third, _Signals(), _Progress())
+    sums = [np.array(row, np.float32) for row in ([0, 0, 0], [0, 1, 0], [0, 0, 0])]
+    over = []
+    for row in sums:
+        agreement.heard(row.view(_Tensor))
+        over.append((agreement.is_over, agreement.signal))
+    assert over == [(False, 0), (False, 0), (True, signal.SIGTERM)]
+
+
+class _Tensor(np.ndarray):
+    def numpy(self):
+        return self
+
+
+def test_the_minutes_are_the_chiefs_to_count(third):
+    progress = _Progress()
+    progress.done = "trained 20 of 20 minutes"
+    agreement = Agreement(third, _Signals(), progress)
+    assert agreement.wishes == (False, False, False)
+    assert not agreement.is_over
+    third.index = 0
+    assert agreement.wishes == (False, False, True)
+
+
+def test_the_batches_are_everybodys_to_count(third):
+    progress = _Progress()
+    progress.batch = 100
+    assert Agreement(third, _Signals(), progress).is_over

@@ -1,0 +1,330 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import srez.parallel.launch
+from srez.parallel.launch import free_ports, launch
+from tests.conftest import ROOT
+
+# macOS can't bind a process to cores, and --cores is refused there.
+on_linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="binds on Linux only")
+
+# What a stand-in for the trainer does, by its first option. `me` is the worker's number.
+STAND_IN = """
+import json, os, signal, sys, time
+config = json.loads(os.environ["TF_CONFIG"])
+me = config["task"]["index"]
+
+def say(text):
+    print(text, flush=True)
+
+def until_signal(status=0):
+    came = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: came.append(number))
+    say(f"ready {os.getpid()}")
+    while not came:
+        time.sleep(0.02)
+    say(f"saved after {came[0]}")
+    sys.exit(status or 128 + came[0])
+
+def until_killed():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    say(f"ready {os.getpid()}")
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Makes a program of a worker's code, which may use what STAND_IN defines."""
+
+    def make(code):
+        path = tmp_path / "stand_in.py"
+        path.write_text(STAND_IN + code)
+        return [sys.executable, str(path)]
+
+    return make
+
+
+@pytest.fixture
+def start(program):
+    """Starts a launcher of workers of the given code as a process; kills it at the end."""
+    processes = []
+
+    def make(code, workers=2, grace=0.3, kill_after=0.3):
+        run = (
+            f"import sys\nfrom srez.parallel.launch import launch\nsys.exit(launch([], {workers}, "
+            f"program={program(code)}, grace={grace}, kill_after={kill_after}))"
+        )
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", run],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return processes[-1]
+
+    yield make
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def _ready(process, workers=2):
+    """Waits until each worker has said that it is ready; returns their process ids."""
+    pids = {}
+    while len(pids) < workers:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        match = re.fullmatch(r"\[(\d)\] ready (\d+)\n", line)
+        if match:
+            pids[int(match[1])] = int(match[2])
+    return [pids[index] for index in range(workers)]
+
+
+def _is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _wait_for_the_end_of(pids, seconds=10):
+    end = time.monotonic() + seconds
+    while any(map(_is_running, pids)):
+        assert time.monotonic() < end, "still running"
+        time.sleep(0.02)
+
+
+def _launcher(*arguments, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, "-m", "srez.parallel.launch", *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{cwd}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_each_worker_gets_the_options_and_its_place_in_one_cluster(program, capfd):
+    show = program("print(json.dumps([me, config, sys.argv[1:]]))")
+    assert launch(["--run", "train"], 3, program=show) == 0
+    lines = sorted(capfd.readouterr().out.splitlines())
+    rows = [json.loads(line.partition(" ")[2]) for line in lines]
+    assert [line[:4] for line in lines] == ["[0] ", "[1] ", "[2] "]
+    assert [row[0] for row in rows] == [0, 1, 2]
+    for index, config, options in rows:
+        assert options == ["--run", "train"]
+        assert config["task"] == {"type": "worker", "index": index}
+        assert config["cluster"] == rows[0][1]["cluster"]
+    addresses = rows[0][1]["cluster"]["worker"]
+    assert len(set(addresses)) == 3
+    assert all(re.fullmatch(r"localhost:\d+", address) for address in addresses)
+
+
+def test_free_ports_are_distinct():
+    assert len(set(free_ports(100))) == 100
+
+
+def test_the_first_to_fail_gives_the_status_and_its_last_lines(program, capfd):
+    code = "for line in range(30): print('line', line)\nsys.exit(me * 7)"
+    assert launch([], 2, program=program(code)) == 7
+    err = capfd.readouterr().err
+    assert "srez: worker 1 ended with status 7; its last lines:\n    line 10\n" in err
+    assert err.endswith("    line 29\n")
+
+
+def test_when_one_is_killed_the_others_are_asked_to_end_after_the_grace(start):
+    process = start("until_signal(1)", workers=3, grace=0.5)
+    pids = _ready(process, 3)
+    began = time.monotonic()
+    os.kill(pids[1], signal.SIGKILL)
+    out, err = process.communicate(timeout=20)
+    assert time.monotonic() - began >= 0.5
+    assert process.returncode == 128 + signal.SIGKILL
+    assert "[0] saved after 15" in out and "[2] saved after 15" in out
+    assert "srez: worker 1 was ended by SIGKILL; the others get 0.5 seconds to end\n" in err
+    assert err.endswith("srez: the same command starts all again, from the last checkpoint\n")
+
+
+def test_who_ends_within_the_grace_is_not_asked(start):
+    process = start("if me: sys.exit(1)\ntime.sleep(0.5)\nsay('noticed')", grace=60)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "[0] noticed" in out
+    assert "sending" not in err
+
+
+def test_who_does_not_end_when_asked_is_killed(start):
+    process = start("if me: sys.exit(1)\nuntil_killed()")
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "srez: worker 0 still there: sending SIGTERM\n" in err
+    assert "srez: worker 0 still there: sending SIGKILL\n" in err
+
+
+def test_workers_that_stop_together_because_one_was_asked_to_end_are_no_failure(start):
+    code = "if me == 0: until_signal()\nsay(f'ready {os.getpid()}')\ntime.sleep(0.5)\nsys.exit(143)"
+    process = start(code)
+    os.kill(_ready(process)[0], signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert re.search(r"srez: worker \d was asked to end, and all have ended", err)
+    assert "last lines" not in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_all_workers(start, number):
+    process = start("until_signal()")
+    pids = _ready(process)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert f"[0] saved after {number}" in out and f"[1] saved after {number}" in out
+    assert not any(map(_is_running, pids))
+
+
+def test_a_worker_that_saves_for_long_after_a_signal_is_not_hurried_by_another(start):
+    code = """
+came = []
+signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+say(f"ready {os.getpid()}")
+while not came:
+    time.sleep(0.02)
+if me == 0:
+    time.sleep(1)
+say(f"{len(came)} came")
+sys.exit(143)"""
+    process = start(code, grace=0.2, kill_after=60)
+    _ready(process)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert "[0] 1 came" in out and "[1] 1 came" in out
+
+
+def test_a_second_signal_kills(start):
+    process = start("until_killed()")
+    pids = _ready(process)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert all(map(_is_running, pids))
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert err == "srez: killed all workers; what they had not saved is lost\n"
+    assert not any(map(_is_running, pids))
+
+
+def test_workers_of_a_killed_launcher_save_and_end(start, tmp_path):
+    saved = tmp_path / "saved"
+    code = f"""
+import atexit, pathlib
+atexit.register(lambda: pathlib.Path({str(saved)!r} + str(me)).touch())
+until_signal()"""
+    process = start(code)
+    pids = _ready(process)
+    process.kill()
+    _wait_for_the_end_of(pids)
+    assert saved.with_name("saved0").exists() and saved.with_name("saved1").exists()
+
+
+def test_workers_of_a_killed_launcher_that_do_not_end_are_killed(start):
+    process = start("until_killed()")
+    pids = _ready(process)
+    process.kill()
+    _wait_for_the_end_of(pids)
+
+
+def test_what_a_worker_leaves_behind_is_killed(start):
+    code = """
+import subprocess
+child = subprocess.Popen(["sleep", "60"])
+say(f"ready {child.pid}")"""
+    process = start(code)
+    pids = _ready(process)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+    _wait_for_the_end_of(pids, 2)
+
+
+@on_linux
+def test_each_worker_is_bound_to_cores_of_its_own(program, capfd, monkeypatch):
+    ours = os.sched_getaffinity(0)
+    show = program("print(*os.sched_getaffinity(0))")
+    assert launch([], len(ours), 1, program=show) == 0
+    lines = [line.split() for line in capfd.readouterr().out.splitlines()]
+    assert {int(core) for _, core in lines} == ours
+    assert os.sched_getaffinity(0) == ours
+
+
+def test_where_no_process_can_be_bound_cores_are_refused(program, monkeypatch):
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)  # as on macOS
+    with pytest.raises(OSError, match="^--cores needs Linux"):
+        launch([], 1, 1, program=program(""))
+
+
+@on_linux
+def test_too_few_cores_are_said_with_both_numbers():
+    process = _launcher("--workers", "1000", "--cores", "2", "--", "--run", "train")
+    assert process.returncode == 1
+    assert re.fullmatch(
+        r"srez: --workers=1000 with --cores=2 needs 2000 cores, and \d+ are there: lower one of "
+        r"them\n",
+        process.stderr,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workers=0", "--", "--run=train"], "--workers: expected a whole number from 1 up"),
+        (["--cores=x", "--", "--run=train"], "--cores: expected a whole number from 1 up, not 'x'"),
+        (["--run", "train"], "'--run' is no option here"),
+        (["--worker=2", "--", "--run=train"], "'--worker=2' is no option here"),
+        (["stray", "--", "--run=train"], "'stray' is no option here"),
+        (["--workers=2"], "no command: end with -- --run train"),
+        (["--", "--runs=train"], "no command"),
+    ],
+)
+def test_a_bad_command_line_is_refused_in_one_line(arguments, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        srez.parallel.launch.main(["srez/parallel/launch.py", *arguments])
+    assert error.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith("srez: ") and err.count("\n") == 1
+    assert message in err
+
+
+def test_the_real_program_gets_its_place_and_refuses_bad_options_itself(here, monkeypatch):
+    # Python runs this module at the start of each process.
+    (here / "sitecustomize.py").write_text("import os; print(os.environ.get('TF_CONFIG'))")
+    monkeypatch.setenv("PYTHONPATH", str(here))
+    process = _launcher("--", "--run", "train", "--batch_size", "0", cwd=here)
+    assert process.returncode == 2
+    for index in range(2):
+        assert f"[{index}] srez: flag --batch_size=0: expected a whole number" in process.stderr
+        (config,) = re.findall(rf"^\[{index}\] (.*)$", process.stdout, re.M)
+        assert json.loads(config)["task"] == {"type": "worker", "index": index}
+
+
+def test_a_reader_of_the_output_that_is_gone_ends_all(start):
+    process = start("say(f'ready {os.getpid()}')\nwhile True: say('more'); time.sleep(0.05)")
+    pids = _ready(process)
+    with process.stdout, process.stderr:
+        pass
+    assert process.wait(timeout=10) == -signal.SIGPIPE
+    _wait_for_the_end_of(pids)

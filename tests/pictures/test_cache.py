@@ -1,0 +1,134 @@
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+import srez.pictures.cache
+from srez.data.source import open_source
+from srez.pictures.cache import open_cache
+from srez_input import Batches
+from tests.conftest import FACES
+
+
+@pytest.fixture(scope="module")
+def source(faces):
+    return open_source(faces)
+
+
+def _batches(source, cache):
+    batches = Batches(source, np.arange(FACES), 4, 64, 0, cache)
+    return [high_res for _, high_res in batches.dataset().take(8).as_numpy_iterator()]
+
+
+def test_no_cache_is_none(source):
+    assert open_cache(source, "none") is None
+
+
+@pytest.mark.parametrize("where", ["memory", "cache.bin"])
+def test_a_cached_run_sees_the_same_batches(source, where, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pairs = zip(_batches(source, None), _batches(source, open_cache(source, where)), strict=True)
+    for plain, cached in pairs:  # but for the chroma at the edge of what was decoded
+        assert np.abs(plain - cached).mean() < 0.5 / 255
+
+
+def test_a_file_is_used_again(source, tmp_path, monkeypatch, capsys):
+    first = open_cache(source, tmp_path / "cache")
+    monkeypatch.setattr(srez.pictures.cache, "decode_all", None)
+    again = open_cache(source, tmp_path / "cache")
+    assert (first.crops == again.crops).all()
+    assert "made by an earlier run" in capsys.readouterr().out
+
+
+def test_its_size_is_said_first(source, tmp_path, capsys):
+    open_cache(source, tmp_path / "cache")
+    assert capsys.readouterr().out.startswith("Cache: 1 MiB in ")
+
+
+def test_a_file_of_other_pictures_is_made_anew(source, faces, tmp_path):
+    open_cache(source, tmp_path / "cache")
+    folder = shutil.copytree(faces, tmp_path / "other")
+    (folder / "00.jpg").rename(folder / "zz.jpg")
+    cache = open_cache(open_source(folder), tmp_path / "cache")
+    difference = cache.crops[-1].astype(int) - open_cache(source, "memory").crops[0]
+    assert not difference.any()
+
+
+def test_a_file_that_is_cut_off_is_made_anew(source, tmp_path):
+    open_cache(source, tmp_path / "cache")
+    os.truncate(tmp_path / "cache", 100_000)
+    assert len(open_cache(source, tmp_path / "cache").crops) == FACES
+    assert os.listdir(tmp_path) == ["cache"]
+
+
+def test_another_file_is_never_overwritten(source, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OSError, match=r"notes\.txt is no cache of srez"):
+        open_cache(source, tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_failed_cache_leaves_nothing(source, tmp_path, monkeypatch):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(srez.pictures.cache, "decode_all", fail)
+    with pytest.raises(KeyboardInterrupt):
+        open_cache(source, tmp_path / "cache")
+    assert os.listdir(tmp_path) == []
+
+
+def test_short_memory_is_refused(source, monkeypatch):
+    monkeypatch.setattr(srez.pictures.cache, "_free_memory", lambda: 2**20)
+    with pytest.raises(OSError, match="--cache needs 1 MiB .* free memory.*--cache=none"):
+        open_cache(source, "memory")
+
+
+def test_a_short_disk_is_refused(source, tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": 2**20})
+    monkeypatch.setattr(srez.pictures.cache.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OSError, match="--cache needs 1 MiB .* free disk for"):
+        open_cache(source, tmp_path / "cache")
+    assert os.listdir(tmp_path) == []
+
+
+def test_bad_pictures_are_replaced_as_without_a_cache(faces, tmp_path, capsys):
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    for number in (3, 5, 8):
+        (folder / f"{number:02d}.jpg").write_text("broken")
+    source = open_source(folder)
+    cache = open_cache(source, "memory")
+    assert np.flatnonzero(cache.bad).tolist() == [3, 5, 8]
+    for plain, cached in zip(_batches(source, None), _batches(source, cache), strict=True):
+        assert np.abs(plain - cached).mean() < 0.5 / 255
+    assert "05.jpg" in capsys.readouterr().err
+
+
+def test_a_picture_mended_under_its_name_is_read_anew(faces, tmp_path):
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    (folder / "03.jpg").write_text("broken")
+    assert open_cache(open_source(folder), tmp_path / "cache").bad[3]
+    shutil.copy(faces / "03.jpg", folder / "03.jpg")
+    assert not open_cache(open_source(folder), tmp_path / "cache").bad.any()
+
+
+def test_a_file_of_an_older_kind_is_made_anew(source, tmp_path):
+    old = json.dumps({"srez": "cache 1", "fingerprint": source.fingerprint}).encode()
+    size = FACES * 144 * 144 * 3 + FACES
+    (tmp_path / "cache").write_bytes(old.ljust(4096) + bytes(size))
+    assert open_cache(source, tmp_path / "cache").crops.any()
+
+
+@pytest.mark.parametrize("cut", [1, 10, 40])
+def test_a_file_without_its_last_bytes_is_made_anew(faces, tmp_path, cut, capsys):
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    (folder / "03.jpg").write_text("broken")
+    source, path = open_source(folder), tmp_path / "cache"
+    open_cache(source, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    open_cache(source, path)
+    assert path.read_bytes() == whole
+    assert "made by an earlier run" not in capsys.readouterr().out

@@ -1,0 +1,82 @@
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+import srez.drawn.faces
+import srez.quality.descriptors
+
+EYES = [[204, 102.5], [247, 105]]  # of the astronaut in her picture of 512x512 pixels
+
+
+def _resized(image, side):
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize("side", [64, 128, 512, 3000])
+def test_the_eyes_are_found_at_any_size_of_the_photo(side):
+    [eyes] = srez.quality.descriptors.find_faces(_resized(data.astronaut(), side))
+    np.testing.assert_allclose(eyes * 512 / side, EYES, atol=1)
+
+
+def test_a_face_of_24_pixels_is_found_in_a_photo_of_a_thousand():
+    photo = _resized(data.coffee()[:, 100:500], 1000).copy()
+    photo[400:487, 700:787] = _resized(data.astronaut(), 87)
+    [eyes] = srez.quality.descriptors.find_faces(photo)
+    np.testing.assert_allclose((eyes - [700, 400]) * 512 / 87, EYES, atol=2)
+
+
+def test_the_left_eye_in_the_picture_comes_first():
+    [eyes] = srez.quality.descriptors.find_faces(np.ascontiguousarray(data.astronaut()[:, ::-1]))
+    np.testing.assert_allclose(eyes, [[512 - x, y] for x, y in reversed(EYES)], atol=2)
+
+
+def test_faces_come_from_left_to_right_and_a_badge_is_none():
+    image = data.astronaut()
+    small = _resized(image[:, ::-1], 256)
+    photo = np.concatenate([image, np.pad(small, ((128, 128), (0, 0), (0, 0)))], axis=1)
+    eyes = srez.quality.descriptors.find_faces(photo)
+    assert eyes.shape == (2, 2, 2)
+    assert eyes[0, :, 0].max() < 512 < eyes[1, :, 0].min()
+
+
+@pytest.mark.parametrize("image", [data.chelsea(), np.zeros((1, 1, 3), np.uint8)])
+def test_a_picture_without_a_face_gives_none(image):
+    assert srez.quality.descriptors.find_faces(image).shape == (0, 2, 2)
+
+
+def test_a_drawn_face_has_its_eyes_where_celeba_has_them():
+    [eyes] = srez.quality.descriptors.find_faces(np.asarray(srez.drawn.faces.draw_face(0, 1)))
+    np.testing.assert_allclose(eyes, [[69, 111], [108, 111]], atol=2)
+
+
+def test_descriptors_of_one_face_are_near_and_of_another_are_far():
+    face = data.astronaut()[24:180, 147:303]
+    other = np.asarray(srez.drawn.faces.draw_face(0, 1))[60:188, 25:153]
+    images = [_resized(face, 128), _resized(face[:, ::-1], 128), _resized(other, 128)]
+    found = srez.quality.descriptors.descriptors(np.stack(images))
+    assert found.dtype == np.float64
+    assert found.shape == (3, 128)
+    distances = np.linalg.norm(found - found[0], axis=1)
+    assert distances[1] < 0.4 < 0.6 < distances[2]
+
+
+def test_descriptors_take_any_number_of_faces_of_any_size(monkeypatch):
+    monkeypatch.setattr(srez.quality.descriptors, "DESCRIPTOR_BATCH", 2)
+    assert srez.quality.descriptors.descriptors(np.zeros((3, 64, 64, 3), np.uint8)).shape == (
+        3,
+        128,
+    )
+    assert srez.quality.descriptors.descriptors(np.zeros((0, 64, 64, 3), np.uint8)).shape == (
+        0,
+        128,
+    )
+    assert srez.quality.descriptors.descriptors(np.zeros((1, 7, 7, 3), np.uint8)).shape == (1, 128)
+
+
+def test_nothing_is_missing_here_and_without_dlib_it_says_what_to_install(monkeypatch):
+    assert srez.quality.descriptors.missing() == ""
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    assert srez.quality.descriptors.missing().endswith("pip install -r requirements-face.txt")

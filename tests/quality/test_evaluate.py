@@ -1,0 +1,237 @@
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from selenium import webdriver
+
+import srez.quality.evaluate
+from srez.data.source import open_source
+from srez.pictures.image import read_image
+from srez.quality.evaluate import METHODS, measure
+from srez.quality.report import TITLES, shown
+from srez.run.checkpoint import newest_checkpoint
+from tests.conftest import run_main
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained):
+    """The folder of a run that was evaluated through the command line, and the process."""
+    process = run_main("--run", "evaluate", cwd=trained[0])
+    assert process.returncode == 0, process.stderr
+    return trained[0] / "evaluation", process
+
+
+@pytest.fixture(scope="module")
+def metrics(evaluated):
+    return json.loads((evaluated[0] / "metrics.json").read_text())
+
+
+def test_every_method_has_every_figure_that_three_pictures_allow(metrics):
+    assert tuple(metrics["rows"]) == METHODS
+    for row in metrics["rows"].values():
+        assert list(row) == [name for name in TITLES if name != "frechet_distance"]
+        assert all(value["low"] <= value["mean"] <= value["high"] for value in row.values())
+
+
+def test_the_figures_are_those_of_the_runs_test_pictures(metrics, evaluated, faces, trained):
+    assert metrics["count"] == 3
+    assert metrics["batch"] == 12
+    with open(evaluated[0] / "per_image.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    sheet = read_image(trained[0] / "train" / "batch000012_out.png")
+    bicubic, truth = (np.float64(sheet[:64, at : at + 64]) for at in (64, 192))
+    expected = 20 * np.log10(255) - 10 * np.log10(np.square(bicubic - truth).mean())
+    assert float(rows[0]["bicubic_psnr"]) == pytest.approx(expected, abs=0.05)
+    mean = np.mean([float(row["bicubic_psnr"]) for row in rows])
+    assert metrics["rows"]["bicubic"]["psnr"]["mean"] == pytest.approx(mean, abs=0.01)
+
+
+def test_nearest_is_true_to_its_input_beyond_the_cap(metrics):
+    assert metrics["rows"]["nearest"]["lr_psnr"]["mean"] == 100
+    assert shown("lr_psnr", 100.0) == "100+ dB"
+    assert shown("lr_psnr", 99.9) == "99.90 dB"
+
+
+def test_faces_are_compared_with_the_truths(metrics):
+    distances = {name: row["identity_distance"]["mean"] for name, row in metrics["rows"].items()}
+    assert all(0.05 < distance < 1.5 for distance in distances.values())
+
+
+def test_the_card_has_the_data_the_training_and_the_figures(evaluated, metrics):
+    card = (evaluated[0] / "MODEL_CARD.md").read_text()
+    assert "19 training and 3 test pictures from" in card
+    assert "12 batches, 48 pictures seen, with `--batch_size 4`" in card
+    assert f"| generator | {metrics['rows']['generator']['psnr']['mean']:.2f} dB |" in card
+    assert "$" not in card
+
+
+def test_the_console_says_the_weights_and_where_the_report_is(evaluated):
+    out = evaluated[1].stdout
+    assert "the best on the validation pictures" in out
+    assert re.search(r"^generator: PSNR \d+\.\d\d dB, SSIM 0\.\d{3}, LR-PSNR", out, re.M)
+    assert "Wrote evaluation/report.html" in out
+
+
+def test_json_knows_no_nan(evaluated):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    json.loads((evaluated[0] / "metrics.json").read_text(), parse_constant=refuse)
+
+
+class _Doubling:
+    """A network that repeats pixels, as nearest neighbour does."""
+
+    def __call__(self, low_res, training):
+        return np.repeat(np.repeat(low_res, 4, axis=1), 4, axis=2)
+
+
+def test_bad_test_pictures_are_left_out_and_listed(faces, tmp_path, monkeypatch):
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    (folder / "01.jpg").write_text("no picture")
+    monkeypatch.setattr(srez.quality.evaluate, "CHUNK", 2)
+    monkeypatch.setattr(srez.quality.descriptors, "missing", lambda: "get it")
+    evaluation = measure(open_source(folder), [0, 1, 2, 3, 1], _Doubling(), 64)
+    assert evaluation.names == ["00.jpg", "02.jpg", "03.jpg"]
+    assert [name for name, _ in evaluation.metrics["left_out"]] == ["01.jpg"]
+    rows = evaluation.metrics["rows"]
+    assert rows["generator"] == rows["nearest"]
+    assert "identity_distance" not in rows["nearest"]
+    assert evaluation.metrics["faces_missing"] == "get it"
+
+
+def test_the_frechet_distance_has_its_floor_when_there_are_enough(faces, monkeypatch):
+    draws = np.random.default_rng(0)
+    monkeypatch.setattr(srez.quality.descriptors, "missing", lambda: "")
+    monkeypatch.setattr(
+        srez.quality.descriptors,
+        "descriptors",
+        lambda images: draws.normal(size=(len(images), 8)),
+    )
+    monkeypatch.setattr(srez.quality.evaluate, "LEAST_FRECHET", 40)
+    metrics = measure(open_source(faces), np.arange(48) % 24, _Doubling(), 64).metrics
+    assert 0 < metrics["rows"]["bicubic"]["frechet_distance"]["mean"] < 3
+    assert 0 < metrics["frechet_floor"] < 5
+
+
+def test_sheets_go_from_best_to_worst(faces, monkeypatch):
+    monkeypatch.setattr(srez.quality.descriptors, "missing", lambda: "none")
+    evaluation = measure(open_source(faces), np.arange(14), _Doubling(), 64)
+    psnr = evaluation.per_image["generator"]["psnr"]
+
+    def first_psnr(sheet):
+        generated, truth = (
+            np.float64(sheet[row * 128 : row * 128 + 128 : 2, :128:2]) for row in (2, 3)
+        )
+        return 20 * np.log10(255) - 10 * np.log10(np.square(generated - truth).mean())
+
+    found = [first_psnr(sheet) for sheet in evaluation.sheets.values()]
+    ordered = np.sort(psnr)[::-1]
+    assert found == pytest.approx([ordered[0], ordered[4], ordered[8]], abs=0.01)
+
+
+def test_a_run_without_a_checkpoint_is_one_line(tmp_path):
+    process = run_main("--run", "evaluate", cwd=tmp_path)
+    assert process.returncode == 1
+    assert process.stderr.startswith("srez: no checkpoint in --checkpoint_dir=checkpoint; run")
+    assert not (tmp_path / "evaluation").exists()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium that keeps its console."""
+    if not shutil.which("chromedriver") and os.geteuid() == 0:
+        subprocess.run(["apt-get", "update", "-qq"], check=True)
+        packages = ["chromium", "chromium-driver"]
+        subprocess.run(
+            ["apt-get", "install", "-qq", "--no-install-recommends", *packages], check=True
+        )
+    if not shutil.which("chromedriver"):
+        if "CI" in os.environ:
+            pytest.fail("CI has to have Debian's chromium and chromium-driver")
+        # Only root can install them: elsewhere the page is not looked at, and that is said.
+        pytest.skip("needs Debian's chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.binary_location = shutil.which("chromium")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    driver = webdriver.Chrome(options, service)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser, evaluated):
+    browser.get(f"file://{evaluated[0] / 'report.html'}")
+    return browser
+
+
+def test_the_page_loads_without_a_word_on_the_console_and_from_nowhere_else(page):
+    assert page.get_log("browser") == []
+    loaded = page.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert [url for url in loaded if not url.startswith("data:")] == []
+
+
+def test_the_pages_table_has_the_figures_of_the_json(page, metrics):
+    cells = page.execute_script(
+        "return [...document.querySelectorAll('table.figures tr')].slice(1).map("
+        "row => [...row.cells].map(cell => cell.innerText.split('\\n')[0]))"
+    )
+    for method, *texts in cells:
+        row = metrics["rows"][method]
+        assert texts == [shown(name, row[name]["mean"]) if name in row else "–" for name in TITLES]
+    assert [row[0] for row in cells] == list(METHODS)
+
+
+def test_the_pages_pictures_are_decoded(page):
+    sizes = page.execute_script("return [...document.images].map(image => image.naturalWidth)")
+    assert sizes == [3 * 128] * 3  # three test faces, magnified
+    assert page.execute_script("return document.querySelectorAll('svg').length") >= 6
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_page_does_not_overflow(page, width):
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    shown_width, needed_width = page.execute_script(
+        "const root = document.documentElement; return [root.clientWidth, root.scrollWidth]"
+    )
+    assert abs(shown_width - width) <= 20  # a scroll bar
+    assert needed_width <= shown_width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_legible_in_light_and_dark(page, scheme):
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    ink, ground, label = page.execute_script(
+        "const style = getComputedStyle(document.body);"
+        "const text = getComputedStyle(document.querySelector('svg text'));"
+        "return [style.color, style.backgroundColor, text.fill]"
+    )
+    assert _contrast(ink, ground) > 7
+    assert _contrast(label, ground) > 7
+    assert (_luminance(ground) < 0.2) == (scheme == "dark")
+
+
+def _contrast(one, other):
+    """https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio"""
+    dark, light = sorted(_luminance(colour) + 0.05 for colour in (one, other))
+    return light / dark
+
+
+def _luminance(colour):
+    channels = np.array(re.findall(r"\d+", colour)[:3], float) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_the_checkpoint_is_left_as_it_was(evaluated, trained):
+    assert newest_checkpoint(trained[0] / "checkpoint").name == "batch000012"

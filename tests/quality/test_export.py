@@ -1,0 +1,90 @@
+import keras
+import numpy as np
+import onnxruntime
+import pytest
+import tensorflow as tf
+
+from srez.quality.export import SUFFIXES, export, stock_generator
+from srez.run.weights import load_generator, upscale
+from srez_model import build_generator
+from tests.conftest import run_main
+
+LOW_RES = np.random.default_rng(0).uniform(size=(2, 12, 20, 3)).astype(np.float32)
+
+
+def _keras(path):
+    return keras.models.load_model(path)(LOW_RES).numpy()
+
+
+def _onnx(path):
+    session = onnxruntime.InferenceSession(str(path))
+    return session.run(None, {session.get_inputs()[0].name: LOW_RES})[0]
+
+
+def _savedmodel(path):
+    loaded = tf.saved_model.load(path)
+    return loaded.serve(LOW_RES).numpy()
+
+
+def _tflite(path):
+    interpreter = tf.lite.Interpreter(str(path))
+    (given,), (wanted,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(given["index"], LOW_RES.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(given["index"], LOW_RES)
+    interpreter.invoke()
+    return interpreter.get_tensor(wanted["index"])
+
+
+RELOAD = {"keras": _keras, "onnx": _onnx, "savedmodel": _savedmodel, "tflite": _tflite}
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+@pytest.mark.parametrize("export_format", sorted(SUFFIXES))
+def test_a_reloaded_export_agrees_with_infere(trained, here, export_format):
+    checkpoints = str(trained[0] / "checkpoint")
+    path = export(checkpoints, "raw", export_format, "generator")
+    generator, _ = load_generator(checkpoints, "raw")
+    expected = upscale(generator, LOW_RES)
+    assert path.name == f"generator{SUFFIXES[export_format]}"
+    found = RELOAD[export_format](path)
+    assert found.shape == (2, 48, 80, 3)
+    assert np.abs(found - expected).max() < 1 / 255
+    assert {file.name for file in here.iterdir()} == {path.name}
+
+
+def test_only_keras_own_layers_are_left():
+    network = stock_generator(build_generator())
+    assert {layer.__class__.__module__.split(".")[0] for layer in network.layers} == {"keras"}
+
+
+def test_the_command_line_exports_and_says_which_weights(trained, tmp_path):
+    folder = trained[0] / "checkpoint"
+    arguments = ["--run", "export", f"--checkpoint_dir={folder}", "--export_output=x.keras"]
+    process = run_main(*arguments, cwd=tmp_path)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert "the best on the validation pictures" in process.stdout
+    assert process.stdout.endswith("Wrote x.keras.\n")
+    assert (tmp_path / "x.keras").stat().st_size > 10**6
+
+
+def test_an_earlier_saved_model_is_replaced_and_nothing_else(trained, here):
+    checkpoints = str(trained[0] / "checkpoint")
+    (here / "generator_savedmodel").mkdir()
+    (here / "generator_savedmodel" / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="--export_output=generator_savedmodel is there and"):
+        export(checkpoints, "best", "savedmodel", "generator")
+    assert (here / "generator_savedmodel" / "notes.txt").read_text() == "mine"
+
+
+def test_onnx_without_its_packages_says_how_to_get_them(here, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(OSError, match="pip install -r requirements-export.txt"):
+        export("checkpoint", "best", "onnx", "generator")
+
+
+def test_a_place_in_no_folder_is_refused_before_anything_is_loaded(here):
+    with pytest.raises(
+        FileNotFoundError, match="--export_output=nowhere/x.keras lies in no folder"
+    ):
+        export("checkpoint", "best", "keras", "nowhere/x")

@@ -1,0 +1,91 @@
+import re
+import time
+
+import pytest
+import tensorflow as tf
+
+from srez.run.logs import Logs
+from srez.run.progress import Progress, totals_reached
+from tests.conftest import make_config
+
+SCALARS = {
+    "loss/gene_loss": tf.constant(0.12345),
+    "loss/disc_real_loss": tf.constant(1.5),
+    "loss/disc_fake_loss": tf.constant(12.0),
+}
+
+
+def _progress(folder, batch=0, seconds=0.0, **flags):
+    config = make_config(train_dir=folder, **flags)
+    return Progress(config, batch, seconds, train_pictures=100, logs=Logs(folder, batch))
+
+
+def _line(capsys, batch, train_dir, seconds=0.0, **flags):
+    progress = _progress(train_dir, batch - 1, seconds, **flags)
+    with progress:
+        progress.advance(batch, SCALARS)
+    return capsys.readouterr().out
+
+
+def test_the_line_is_the_original_one_to_the_letter(tmp_path, capsys):
+    line = _line(capsys, 500, seconds=600.0, train_batches=1000, train_dir=tmp_path)
+    assert line == (
+        "Progress[ 50%], ETA[  10m], Batch [ 500], G_Loss[0.123], D_Real_Loss[1.500], "
+        "D_Fake_Loss[12.000]\n"
+    )
+
+
+def test_there_is_a_line_every_ten_batches_only(tmp_path, capsys):
+    assert _line(capsys, 509, train_dir=tmp_path) == ""
+
+
+@pytest.mark.parametrize(("train_batches", "percent", "minutes"), [(2000, 50, 10), (400, 25, 30)])
+def test_progress_follows_the_total_that_is_reached_first(
+    tmp_path, capsys, train_batches, percent, minutes
+):
+    batch = {2000: 100, 400: 100}[train_batches]
+    seconds = 600.0
+    flags = {"train_batches": train_batches, "train_time": 20 if percent == 50 else 200}
+    line = _line(capsys, batch, seconds=seconds, train_dir=tmp_path, **flags)
+    assert line.startswith(f"Progress[ {percent}%], ETA[  {minutes}m]")
+
+
+@pytest.mark.parametrize(
+    ("batch", "seconds", "train_batches", "train_time", "expected"),
+    [
+        (9, 1e9, 10, None, ""),
+        (10, 0, 10, None, "trained 10 of 10 batches: raise --train_batches"),
+        (10, 59.9, 0, 1.0, ""),
+        (10, 1200.0, 0, 20.0, "trained 20 of 20 minutes: raise --train_time"),
+        (10, 60.0, 20, 1.0, "trained 1 of 1 minutes"),
+    ],
+)
+def test_the_total_that_is_reached_is_named(batch, seconds, train_batches, train_time, expected):
+    found = totals_reached(batch, seconds, train_batches, train_time)
+    assert found.startswith(expected) if expected else found == ""
+
+
+def test_the_speed_is_said_after_ten_batches(tmp_path, capsys):
+    progress = _progress(tmp_path, train_batches=30, batch_size=5)
+    with progress:
+        for batch in range(1, 11):
+            time.sleep(0.01)
+            progress.advance(batch, SCALARS)
+    speed = re.search(
+        r"^([\d.]+) batches/s: .* minutes = 30 batches = 1.5 epochs\.$",
+        capsys.readouterr().out,
+        re.M,
+    )
+    assert 0 < float(speed[1]) < 100
+
+
+def test_waiting_for_data_is_counted(tmp_path):
+    progress = _progress(tmp_path)
+    with progress.waiting():
+        time.sleep(0.05)
+    assert 0.05 <= progress.waited < 5
+
+
+def test_seconds_go_on_from_an_earlier_session(tmp_path):
+    progress = _progress(tmp_path, seconds=100.0)
+    assert 100.0 <= progress.seconds < 110.0

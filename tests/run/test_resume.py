@@ -1,0 +1,141 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import srez.run.resume
+from srez.data.source import open_source, split_source
+from srez.run.resume import FIXED_OPTIONS, changed_options, kept_files, resumed_split
+
+OPTIONS = dict.fromkeys(FIXED_OPTIONS, 1) | {
+    "precision": "float32",
+    "resume": True,
+    "source": "faces/",
+    "train_time": 20.0,
+}
+
+
+def test_the_same_options_are_no_change():
+    assert changed_options("ckpt", OPTIONS, OPTIONS | {"source": "moved/", "resume": False}) == []
+
+
+def test_other_options_are_taken_and_said():
+    new = OPTIONS | {"train_time": 60.0, "precision": "bfloat16"}
+    assert changed_options("ckpt", OPTIONS, new) == [
+        "--precision is now bfloat16, was float32.",
+        "--train_time is now 60.0, was 20.0.",
+    ]
+
+
+@pytest.mark.parametrize("name", FIXED_OPTIONS)
+def test_a_run_may_not_go_on_with_other_fixed_options(name):
+    with pytest.raises(FileExistsError, match=f"trained with --{name}=1, not 2.*--noresume"):
+        changed_options("ckpt", OPTIONS, OPTIONS | {name: 2})
+
+
+def test_a_run_may_not_go_on_with_or_without_loss_scaling():
+    with pytest.raises(FileExistsError, match="--precision=float32, not float16"):
+        changed_options("ckpt", OPTIONS, OPTIONS | {"precision": "float16"})
+
+
+@pytest.fixture
+def folder(tmp_path, faces):
+    return shutil.copytree(faces, tmp_path / "faces")
+
+
+@pytest.fixture
+def kept(folder):
+    source = open_source(folder)
+    return kept_files(source, split_source(source, 3, 0, 4))
+
+
+def _names(source, numbers):
+    return [source.names[number] for number in numbers]
+
+
+def test_the_split_is_the_same_when_nothing_has_changed(folder, kept):
+    source = open_source(folder)
+    split = resumed_split("ckpt", kept, source)
+    again = split_source(source, 3, 0, 4)
+    for part in ("train", "validation", "test"):
+        np.testing.assert_array_equal(getattr(split, part), getattr(again, part))
+
+
+def test_new_pictures_are_taken_for_training_alone(folder, kept):
+    before = open_source(folder)
+    shutil.copy(folder / "00.jpg", folder / "0-new.jpg")
+    source = open_source(folder)
+    split = resumed_split("ckpt", kept, source)
+    assert split.note == "split as before; 1 new pictures are taken for training from here on"
+    for part in ("validation", "test"):
+        assert _names(source, getattr(split, part)) == _names(before, kept[part])
+    assert _names(source, split.train) == [*_names(before, kept["train"]), "0-new.jpg"]
+
+
+def test_missing_pictures_are_refused_by_name(folder, kept):
+    (folder / "07.jpg").unlink()
+    with pytest.raises(FileExistsError, match=r"1 of the pictures .* missing in .*'07.jpg'"):
+        resumed_split("ckpt", kept, open_source(folder))
+
+
+def test_changed_pictures_are_refused_by_name(folder, kept):
+    for name in ("03.jpg", "04.jpg", "05.jpg", "06.jpg"):
+        (folder / name).write_bytes((folder / name).read_bytes() + b"\0")
+    match = r"4 of the pictures .* changed in .*'03.jpg', '04.jpg', '05.jpg', \.\.\.\).*--noresume"
+    with pytest.raises(FileExistsError, match=match):
+        resumed_split("ckpt", kept, open_source(folder))
+
+
+def test_other_pictures_are_refused_as_such(folder, kept, tmp_path):
+    (tmp_path / "others").mkdir()
+    shutil.copy(folder / "00.jpg", tmp_path / "others" / "00.jpg")
+    with pytest.raises(FileExistsError, match="trained on .*faces, and now .* other ones.*others"):
+        resumed_split("ckpt", kept, open_source(tmp_path / "others"))
+
+
+@pytest.fixture
+def many(monkeypatch):
+    """From here on 10 pictures are very many."""
+    monkeypatch.setattr(srez.run.resume, "KEPT_BY_NAME", 10)
+
+
+@pytest.fixture
+def kept_of_many(many, folder):
+    source = open_source(folder)
+    return json.loads(json.dumps(kept_files(source, split_source(source, 3, 0, 4))))
+
+
+def test_of_very_many_pictures_little_is_kept_and_the_split_is_the_same(folder, kept_of_many):
+    assert len(json.dumps(kept_of_many)) < 500
+    assert kept_of_many["count"] == 24
+    source = open_source(folder)
+    split, again = resumed_split("ckpt", kept_of_many, source), split_source(source, 3, 0, 4)
+    for part in ("train", "validation", "test"):
+        np.testing.assert_array_equal(getattr(split, part), getattr(again, part))
+    assert split.note == "split by a seeded shuffle, as before"
+    assert kept_files(source, split) == kept_of_many
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "07.jpg").unlink(), "there were 24 and now there are 23"),
+        (lambda folder: (folder / "07.jpg").rename(folder / "7.jpg"), "some have other names"),
+        (lambda folder: (folder / "07.jpg").write_bytes(b""), "some have changed"),
+        (lambda folder: (folder / "list_eval_partition.txt").write_text("x"), "list of the split"),
+    ],
+)
+def test_other_pictures_than_those_very_many_are_refused(folder, kept_of_many, change, message):
+    change(folder)
+    with pytest.raises(FileExistsError, match=f"^ckpt was trained .*{message}.*--noresume"):
+        resumed_split("ckpt", kept_of_many, open_source(folder))
+
+
+def test_a_run_that_was_kept_by_name_goes_on_by_name(folder, kept, many):
+    shutil.copy(folder / "00.jpg", folder / "0-new.jpg")
+    source = open_source(folder)
+    split = resumed_split("ckpt", kept, source)
+    again = resumed_split("ckpt", kept_files(source, split), source)
+    np.testing.assert_array_equal(split.train, again.train)
+    assert len(split.train) == len(kept["train"]) + 1

@@ -1,0 +1,157 @@
+"""Lets a training suffer: python -m bench.soak FOLDER MINUTES, from the top folder.
+
+Starts a small training in FOLDER again and again, each time with a fault of FAULTS, and with all
+odd and bad pictures of tests/test_bad_input.py in its dataset. After each it checks that no whole
+checkpoint was lost. When the MINUTES are over it trains on to a round number of batches, does the
+same training once without a fault, compares weights and optimizer state bit for bit, and checks
+that the bad pictures, and no others, were left out. Prints the result as JSON.
+"""
+
+import collections
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import srez.drawn.faces
+from srez.run.checkpoint import is_whole, newest_checkpoint
+from tests.conftest import ROOT, assert_same_bits
+from tests.test_bad_input import BAD, GOOD
+
+FACES = 60  # beside the odd and bad pictures
+ROOM = 1 << 20  # bytes that a file may have where there is no room for a checkpoint
+LONGEST = 20.0  # seconds that a run goes on before its fault; the first ten it traces
+FAULTS = (
+    "killed",
+    "killed while it wrote a checkpoint",
+    "terminated",
+    "interrupted",
+    "interrupted twice",
+    "killed, the newest checkpoint cut off",
+    "killed, a byte of the newest checkpoint flipped",
+    "killed, a shard of the newest checkpoint lost",
+    "killed, with no room for checkpoints",
+)
+
+
+def main(folder, minutes):
+    """Soaks, compares, prints."""
+    folder = Path(folder).absolute()
+    _draw_faces(folder / "faces")
+    (folder / "soaked").mkdir()
+    draws, counts = random.Random(0), collections.Counter()
+    end = time.monotonic() + 60 * float(minutes)
+    saved = 0
+    while time.monotonic() < end:
+        fault = FAULTS[sum(counts.values()) % len(FAULTS)]
+        saved, fault = _suffer(folder, fault, draws, saved)
+        counts[fault] += 1
+        print(f"{sum(counts.values())} faults, batch {saved}: {fault}", flush=True)
+    total = 10 * (saved // 10 + 2)
+    for name in ("soaked", "whole"):
+        (folder / name).mkdir(exist_ok=True)
+        subprocess.run(_command(folder, total), cwd=folder / name, check=True)
+    paths = [newest_checkpoint(folder / name / "checkpoint") for name in ("soaked", "whole")]
+    assert_same_bits(*paths)
+    result = {"batches": total, "faults": counts, "the same bits": True}
+    print(json.dumps(result | _pictures(folder / "soaked" / "train"), indent=2))
+
+
+def _draw_faces(folder):
+    folder.mkdir(parents=True)
+    for index in range(FACES):
+        srez.drawn.faces.draw_face(0, index).save(folder / f"{index:02d}.jpg", quality=95)
+    for name, content, _ in (*BAD, *GOOD):
+        (folder / f"{name}.jpg").write_bytes(content)
+
+
+def _pictures(train_dir):
+    """How many odd and bad pictures there were, checked against those that were left out."""
+    lines = (train_dir / "bad_images.txt").read_text().splitlines()
+    left_out = {line.partition("\t")[0] for line in lines}
+    bad = {f"{name}.jpg" for name, *_ in BAD}
+    assert left_out == bad, left_out ^ bad
+    return {"odd pictures taken": len(GOOD), "bad pictures left out": len(bad)}
+
+
+def _command(folder, train_batches):
+    flags = {
+        "dataset": folder / "faces",
+        "batch_size": 2,
+        "test_vectors": 4,
+        "train_batches": train_batches,
+        "checkpoint_period": 5,
+        "summary_period": 20,
+        "max_bad_images": 50,
+    }
+    arguments = [f"--{name}={value}" for name, value in flags.items()]
+    return [sys.executable, "-u", ROOT / "srez_main.py", "--run", "train", *arguments]
+
+
+def _suffer(folder, fault, draws, saved):
+    """Runs until the fault; returns the newest whole checkpoint's batch, never below `saved`.
+
+    Also the fault that it was: there may be no older checkpoint yet, to damage the newest.
+    """
+    here = folder / "soaked"
+    with subprocess.Popen(_command(folder, 10**6), cwd=here, stdout=subprocess.PIPE) as process:
+        for line in process.stdout:
+            if b"training, " in line:
+                break
+        if fault == "killed while it wrote a checkpoint":
+            while not list(here.glob("checkpoint/.writing-*")):
+                time.sleep(0.001)
+        else:
+            if "no room" in fault:
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (ROOM, ROOM))
+            time.sleep(draws.uniform(0, LONGEST))
+        if fault.startswith("killed"):
+            process.kill()
+        else:
+            process.send_signal(signal.SIGTERM if fault == "terminated" else signal.SIGINT)
+        if fault == "interrupted twice":
+            time.sleep(draws.uniform(0, 1))
+            process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    statuses = {"terminated": {143}, "interrupted": {130}, "interrupted twice": {130, -2}}
+    assert process.returncode in statuses.get(fault, {-9}), process.returncode
+    if "newest" in fault:
+        whole = sorted(filter(is_whole, here.glob("checkpoint/batch*")))
+        if len(whole) < 2:
+            fault = "killed"
+        else:
+            _damage(whole[-1], fault)
+            saved = min(saved, _batch(whole[-2]))
+    newest = newest_checkpoint(here / "checkpoint")
+    batch = _batch(newest) if newest else 0
+    assert batch >= saved, f"batch {batch} after {saved}"
+    return batch, fault
+
+
+def _batch(path):
+    return int(path.name.removeprefix("batch"))
+
+
+def _damage(path, fault):
+    shard = path / "tensors.data-00000-of-00001"
+    if "lost" in fault:
+        shard.unlink()
+    elif "cut off" in fault:
+        os.truncate(shard, shard.stat().st_size // 2)
+    else:
+        with open(shard, "r+b") as file:
+            file.seek(shard.stat().st_size // 3)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+
+
+if __name__ == "__main__":
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    main(*sys.argv[1:])

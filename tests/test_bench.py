@@ -1,0 +1,126 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bench import peer, speed, textbook
+from srez.pictures.image import write_image
+from tests.conftest import make_config
+
+SECONDS = {
+    "textbook step": [2.0, 3.0],
+    "step float32": [1.0, 2.0],
+    "step float32 xla": [4.0, 8.0],
+    "inference float32": [0.1, 0.1],
+    "step bfloat16": [0.5, 0.5],
+    "step bfloat16 xla": [2.0, 2.0],
+    "inference bfloat16": [0.05, 0.05],
+    "matmul float32": [2 * speed.MATMUL_SIDE**3 / 200e9] * 2,
+    "matmul bfloat16": [2 * speed.MATMUL_SIDE**3 / 400e9] * 2,
+}
+
+
+def test_the_textbook_generator_is_the_same_network():
+    variables = textbook.build_generator().trainable_variables
+    assert sum(math.prod(variable.shape) for variable in variables) == 3_844_451
+
+
+@pytest.mark.slow
+def test_a_textbook_step_updates_both_networks():
+    trainer = textbook.TextbookTrainer()
+    networks = (trainer.generator, trainer.discriminator)
+    before = [network.trainable_variables[0].numpy() for network in networks]
+    high_res = tf.random.uniform((2, 32, 32, 3))
+    assert math.isfinite(trainer.train_step(high_res[:, ::4, ::4], high_res))
+    for network, old in zip(networks, before, strict=True):
+        assert (network.trainable_variables[0].numpy() != old).any()
+
+
+def test_a_full_step_takes_305_gflop_unfolded():
+    flop = 2 * textbook.step_multiplications(batch_size=16, size=64)
+    assert flop == pytest.approx(305e9, rel=0.01)
+
+
+def test_ratios_are_taken_round_by_round():
+    ratios = speed._ratios(SECONDS | {"pytorch float32": [1.25, 2.5]}, flop=300e9)
+    assert ratios == {
+        "ours float32 / textbook": [0.5, pytest.approx(2 / 3)],
+        "ours bfloat16 / ours float32": [0.5, 0.25],
+        "share of the limit, float32": pytest.approx([1.5, 0.75]),
+        "share of the limit, bfloat16": pytest.approx([1.5, 1.5]),
+        "xla / plain, float32": [4.0, 4.0],
+        "xla / plain, bfloat16": [4.0, 4.0],
+        "ours / pytorch, float32": [0.8, 0.8],
+    }
+
+
+def test_a_summary_is_the_median_and_the_spread():
+    summaries = speed._summaries({"step": [3.0, 1.0, 2.00004]})
+    assert summaries == {"step": {"median": 2.0, "spread": [1.0, 3.0]}}
+
+
+def test_the_original_operations_give_what_ours_give(faces):
+    low_res, high_res = textbook.decode_op_by_op((faces / "00.jpg").read_bytes())
+    assert (low_res.shape, high_res.shape) == ((16, 16, 3), (64, 64, 3))
+    np.testing.assert_allclose(
+        low_res, high_res.numpy().reshape(16, 4, 16, 4, 3).mean((1, 3)), atol=1e-5
+    )
+
+
+def test_without_torch_there_is_no_peer(monkeypatch, capsys):
+    monkeypatch.setattr(peer.importlib.util, "find_spec", lambda name: None)
+    with peer.Peer(2, 64) as running:
+        assert running.jobs == {}
+    assert "pip install -r bench/requirements.txt" in capsys.readouterr().out
+
+
+def test_the_peer_does_a_step_for_each_job(monkeypatch, tmp_path):
+    script = "import sys\nfor line in sys.stdin: print(len(line.strip()), flush=True)\n"
+    (tmp_path / "peer.py").write_text(script)
+    monkeypatch.setattr(peer, "SCRIPT", tmp_path / "peer.py")
+    monkeypatch.setattr(peer.importlib.util, "find_spec", lambda name: "found")
+    with peer.Peer(2, 64) as running:
+        seconds = {name: job() for name, job in running.jobs.items()}
+    assert seconds == {"pytorch float32": len("float32"), "pytorch bfloat16": len("bfloat16")}
+
+
+@pytest.mark.slow
+def test_a_benchmark_writes_what_it_measured(monkeypatch, tmp_path, faces):
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("ROUNDS", 1), ("INPUT_BATCHES", 2), ("INPUT_PICTURES", 16)):
+        monkeypatch.setattr(speed, name, value)
+    monkeypatch.setattr(speed, "TRAINING_STEPS", 1)
+    monkeypatch.setattr(speed, "_in_a_process", lambda function, *given: function(*given))
+    monkeypatch.setattr(speed.os, "sched_setaffinity", lambda *_: None)
+    monkeypatch.setattr(
+        tf.config.threading, "set_intra_op_parallelism_threads", lambda threads: None
+    )
+    monkeypatch.setattr(
+        tf.config.threading, "set_inter_op_parallelism_threads", lambda threads: None
+    )
+    monkeypatch.setattr(speed, "_measure_steps", lambda *_: SECONDS)
+    results = speed.benchmark(make_config(dataset=faces, batch_size=2))
+    assert json.loads((tmp_path / "bench" / "results.json").read_text()) == results
+    assert results["seconds"]["step float32"] == {"median": 1.5, "spread": [1.0, 2.0]}
+    assert results["inference_pictures_per_second"] == {"float32": 20, "bfloat16": 40}
+    rates = results["input_pictures_per_second_and_core"]
+    assert {"ours, folder", "ours, zip", "ours, cache"} <= set(rates)
+    assert all(rate["median"] > 0 for rate in rates.values())
+    for training in results["training"].values():
+        assert training["peak_memory_mib"] > 100
+        assert 0 <= training["share_of_time_waiting_for_data"] < 1
+
+
+def test_each_job_returns_its_seconds():
+    high_res = tf.random.uniform((2, 32, 32, 3))
+    jobs = speed._jobs(make_config(batch_size=2), high_res[:, ::4, ::4], high_res)
+    assert {"step float32", "step bfloat16", "textbook step", "matmul bfloat16"} <= jobs.keys()
+    assert 0 < jobs["inference bfloat16"]() < 60
+
+
+def test_a_benchmark_refuses_other_pictures(tmp_path):
+    write_image(tmp_path / "a.png", np.zeros((40, 50, 3)))
+    with pytest.raises(OSError, match="a.png, no JPEG of 178x218"):
+        speed.benchmark(make_config(dataset=tmp_path))
