@@ -44,8 +44,8 @@ test.jpg: | .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt $(CUDA)
 	@touch $@
 
-.venv/ready-dev: requirements-dev.txt requirements-export.txt requirements-face.txt .venv/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+.venv/ready-dev: requirements/*.txt .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	@touch $@
 
 clean:

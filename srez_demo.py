@@ -8,6 +8,7 @@ import moviepy
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from srez.console import say
 from srez.pictures.image import atomic_path, read_image
 
 VIDEO = "demo1.mp4"
@@ -45,7 +46,7 @@ def make_video(train_dir):
             logger=None,
             ffmpeg_params=["-pix_fmt", "yuv420p", "-movflags", "+faststart"],
         )
-    print(f"Wrote {video}: {len(sheets)} sheets, {count / FPS:.1f} seconds.")
+    say(f"Wrote {video}: {len(sheets)} sheets, {count / FPS:.1f} seconds.")
     return video
 
 
@@ -58,11 +59,11 @@ def _sheets(train_dir):
         try:
             shapes[path] = read_image(path).shape
         except OSError as error:
-            print(f"Left out: {error}")
+            say(f"Left out: {error}")
     *_, last = shapes.values() or [None]
     for path, shape in shapes.items():
         if shape != last:
-            print(f"Left out: {path} is {_size(shape)}, the newest sheet {_size(last)}.")
+            say(f"Left out: {path} is {_size(shape)}, the newest sheet {_size(last)}.")
     return [path for path, shape in shapes.items() if shape == last]
 
 

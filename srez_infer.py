@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from srez.console import complain, say
 from srez.photo.align import align_face, describe_face, put_back
 from srez.photo.jobs import Job, list_jobs
 from srez.photo.tiles import as_graph, middle, upscale_tiled
@@ -29,31 +30,28 @@ from srez_model import SCALE
 COMPARISON_SIDE = 256  # pixels; a small picture is magnified to about that for the eye
 
 
-def infer(
-    infer_input, infer_output, checkpoint_dir, weights, infer_batch, faces="off", full_tile=None
-):
-    """Enlarges a picture, or each one in a folder, with a run's `weights`.
+def infer(options):
+    """Enlarges the picture, or each one in the folder, that the options name.
 
-    Writes PNG to `infer_output` (None: result.png, or the folder result for a folder), and beside
-    it a comparison of input, bicubic interpolation and result. `weights` is one of
-    run.weights.WEIGHTS, `infer_batch` how many pictures of a folder go through the network at
-    a time. With `faces` "auto" the faces in a photo are enlarged, each by itself, and put back into
-    it. With a `full_tile` the whole picture is enlarged, that many pixels square at a time.
+    Writes PNG to `infer_output`, and beside it a comparison of input, bicubic interpolation and
+    result. With `faces` "auto" the faces in a photo are enlarged, each by itself, and put back into
+    it. With `upscale_full` the whole picture is enlarged, `tile` pixels square at a time.
 
     Raises:
         OSError: no checkpoint, no input, output over the input, or some pictures of a folder
             could not be read; then these are named and the others written.
     """
-    jobs = list_jobs(infer_input, infer_output, faces == "auto" and full_tile is None)
-    generator, size = load_generator(checkpoint_dir, weights)
-    if full_tile is None:
-        failures = _infer_all(jobs, generator, size, infer_batch)
+    wants_faces = options.faces == "auto" and not options.upscale_full
+    jobs = list_jobs(options.infer_input, options.infer_output, wants_faces)
+    generator, size = load_generator(options.checkpoint_dir, options.weights)
+    if options.upscale_full:
+        failures = _infer_whole(jobs, generator, options.tile)
     else:
-        failures = _infer_whole(jobs, generator, full_tile)
-    if failures and not Path(infer_input).is_dir():
+        failures = _infer_all(jobs, generator, size, options.infer_batch)
+    if failures and not Path(options.infer_input).is_dir():
         raise failures[0]
     for failure in failures:
-        print(failure, file=sys.stderr)
+        complain(failure)
     if failures:
         raise OSError(f"{len(failures)} of {len(jobs)} pictures failed, the others are written")
 
@@ -122,7 +120,7 @@ def _infer_all(jobs, generator, size, infer_batch):
                 continue
             for line in lines:
                 if line not in said:  # a tip is the same for all
-                    tqdm.tqdm.write(line)
+                    say(line)
                 said.add(line)
     return failures
 
@@ -206,7 +204,7 @@ def _infer_whole(jobs, generator, tile):
     network, failures = as_graph(generator), []
     for job in jobs:
         try:
-            print(_enlarge_whole(job, network, tile))
+            say(_enlarge_whole(job, network, tile))
         except OSError as error:
             failures.append(error)
     return failures

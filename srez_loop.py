@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from srez.console import say
 from srez.data.source import MAX_VALIDATION
 from srez.pictures.image import atomic_path, comparison_grid, write_image
 from srez.pictures.load import load_eight_bit, load_pictures
@@ -126,9 +127,9 @@ class Run:
         self.cluster.wait_for_all()  # the chief has saved
         if signal_number:
             saved = f"Saved at batch {batch}: the same command goes on from there."
-            _say(saved if batch else "Stopped before the first batch.")
+            say(saved if batch else "Stopped before the first batch.")
             raise SystemExit(128 + signal_number)
-        _say(
+        say(
             f"Finished: {self.progress.done} "
             f"{self.progress.waiting_share:.2%} of the time went into waiting for data."
         )
@@ -173,7 +174,7 @@ class Run:
     def _save_on_the_way(self, batch):
         self._refresh_average(batch, batch - self.saver.saved_batch, **CHECKPOINT_STATISTICS)
         if not self._save(batch):
-            _say("Training goes on; the next try is in a minute.")
+            say("Training goes on; the next try is in a minute.")
 
     def _save_last(self, batch, since):
         """Saves what is not saved yet, or raises OSError.
@@ -234,7 +235,3 @@ class Run:
     def _write_text(self, name, text):
         with atomic_path(Path(self.config.train_dir, name)) as path:
             Path(path).write_text(text)
-
-
-def _say(text):
-    print(text, flush=True)

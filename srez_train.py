@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from srez.console import say
 from srez.data.source import open_source, split_source
 from srez.parallel.cluster import Cluster
 from srez.pictures.bad import BadImages
@@ -33,45 +34,6 @@ from srez_trainer import Trainer
 RESULTS = ("batch*_out.png", LOSSES, METRICS, EVENTS)  # of a run, in its train_dir
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """What `train` needs to know; each field is the flag of its name (see srez_main).
-
-    `dataset` None stands for the drawn faces, `train_time` None for no limit of time.
-    """
-
-    batch_size: int
-    cache: str
-    checkpoint_dir: str
-    checkpoint_minutes: float
-    checkpoint_period: int
-    dataset: str | None
-    deterministic: bool
-    ema: float
-    epsilon: float
-    evaluate_period: int
-    gene_l1_factor: float
-    jit_compile: bool
-    keep_every: int
-    learning_beta1: float
-    learning_rate_half_life: int
-    learning_rate_start: float
-    log_device_placement: bool
-    max_bad_images: float
-    noise_level: float
-    precision: str
-    random_seed: int
-    resume: bool
-    sample_size: int
-    strategy: str
-    summary_period: int
-    sync_batch_norm: bool
-    test_vectors: int
-    train_batches: int
-    train_dir: str
-    train_time: float | None
-
-
 def train(config):
     """Trains until --train_time or --train_batches is reached, from the newest checkpoint if any.
 
@@ -82,11 +44,11 @@ def train(config):
         OSError: the data, or a checkpoint, can't be used; one line that says what to do.
         SystemExit: after a signal, when all is saved, with the status that shells give it.
     """
-    _say(device.set_up(config.log_device_placement, config.deterministic))
+    say(device.set_up(config.log_device_placement, config.deterministic))
     cluster = Cluster(config.strategy)
     with cluster.naming_the_lost(), cluster.only_the_chief_speaks():
         config = dataclasses.replace(config, precision=device.choose_precision(config.precision))
-        _say(f"{cluster}\nComputing in {config.precision}.")
+        say(f"{cluster}\nComputing in {config.precision}.")
         _check_spread(config, cluster)
         _train(config, cluster)
 
@@ -99,7 +61,7 @@ def _train(config, cluster):
     cluster.check_the_same(source.fingerprint, f"pictures in --dataset={config.dataset}")
     with contextlib.ExitStack() as stack:
         checkpoint = _find_checkpoint(config, cluster, stack)
-        options = dataclasses.asdict(config) | {"source": source.label}
+        options = config.of_training() | {"source": source.label}
         if checkpoint:
             kept = read_run(checkpoint)
             changes = changed_options(checkpoint, kept["options"], options)
@@ -112,7 +74,7 @@ def _train(config, cluster):
         trainer = Trainer(config, cluster.strategy)
         if checkpoint and _resume(checkpoint, trainer, changes):
             return
-        _say(
+        say(
             f"{len(split.train)} training, {len(split.validation)} validation and "
             f"{len(split.test)} test pictures from {source.label}, {split.note}."
         )
@@ -166,9 +128,9 @@ def _resume(checkpoint, trainer, changes):
         int(trainer.batch), float(trainer.seconds), config.train_batches, config.train_time
     )
     if done:
-        _say(f"Nothing to do: {done}")
+        say(f"Nothing to do: {done}")
     else:
-        _say("\n".join([f"Resuming from {checkpoint}.", *changes]))
+        say("\n".join([f"Resuming from {checkpoint}.", *changes]))
     return bool(done)
 
 
@@ -195,17 +157,13 @@ def _make_room(config):
         folders.append(config.checkpoint_dir)
     moved = set_aside(folders)
     for old, new in moved.items():
-        _say(f"Moved an earlier run's results aside: {old} is now {new}.")
+        say(f"Moved an earlier run's results aside: {old} is now {new}.")
     return not Path(config.checkpoint_dir).is_dir()
 
 
 def _say_sample_faces():
-    _say(
+    say(
         "*** No dataset: training on the built-in sample faces, which are drawn, not photographed."
         "\n*** For real ones get img_align_celeba.zip (https://mmlab.ie.cuhk.edu.hk/projects/"
         "CelebA.html)\n*** and give --dataset=img_align_celeba.zip, or unpack it into dataset/."
     )
-
-
-def _say(text):
-    print(text, flush=True)

@@ -1,9 +1,9 @@
 """Compares averages of the generator's weights: python -m bench.ema DATASET FOLDER [PRECISION].
 
 Trains 2,000 batches once and keeps the AVERAGES beside the training, which none of them touches.
-Each is measured at the BATCHES on the validation faces, with the raw weights. Writes docs/ema.csv
+Each is measured at the BATCHES on the validation faces, with the raw weights. Writes bench/results/ema.csv
 and the chart docs/ema.svg; the newest checkpoint of the training is FOLDER/checkpoint. Needs
-bench/requirements.txt.
+requirements/bench.txt.
 """
 
 import csv
@@ -16,14 +16,15 @@ import tensorflow as tf
 
 import srez.run.device
 from srez.data.source import open_source, split_source
+from srez.options import Options
 from srez.pictures.image import to_uint8
 from srez.pictures.load import load_pictures
 from srez.quality.metrics import figures
 from srez.run.checkpoint import prune, write_checkpoint
 from srez_input import Batches
 from srez_trainer import Trainer
-from tests.conftest import ROOT, make_config
 
+ROOT = Path(__file__).parents[1]
 BATCHES = (100, 200, 400, 600, 800, 1000, 1250, 1500, 1750, 2000)
 STATISTICS = 20  # batches over which an average's batch statistics are estimated
 CHUNK = 32  # pictures through the network at a time
@@ -66,7 +67,7 @@ class ManyAverages(Trainer):
 def main(dataset, folder, precision="bfloat16"):
     """Trains, measures, writes the table and the chart."""
     srez.run.device.set_up(log_device_placement=False)
-    config = make_config(dataset=dataset, precision=precision, train_batches=BATCHES[-1])
+    config = Options(dataset=dataset, precision=precision, train_batches=BATCHES[-1])
     source = open_source(dataset)
     split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)
     trainer = ManyAverages(config)
@@ -83,7 +84,7 @@ def main(dataset, folder, precision="bfloat16"):
             write_checkpoint(Path(folder, "checkpoint"), batch, run, trainer.state)
             prune(Path(folder, "checkpoint"), 2, 0)
             print(f"batch {batch}, {(time.monotonic() - start) / 60:.1f} minutes", flush=True)
-            _write(rows, ROOT / "docs" / "ema.csv")
+            _write(rows, ROOT / "bench" / "results" / "ema.csv")
         if batch == BATCHES[-1]:
             break
     draw(rows, ROOT / "docs" / "ema.svg")

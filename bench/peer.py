@@ -22,7 +22,7 @@ class Peer:
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
         else:
-            print("Without PyTorch: pip install -r bench/requirements.txt to compare.", flush=True)
+            print("Without PyTorch: pip install -r requirements/bench.txt to compare.", flush=True)
         return self
 
     def __exit__(self, *_):

@@ -2,14 +2,16 @@
 
 Trains 1,000 batches with two seeds in each precision, in folders like FOLDER/float32-0, and
 measures PSNR and LR-PSNR of the averaged weights on the test pictures at batch 500, 600, 650, ...
-1,000. What is measured already is not trained again. Writes docs/precision.csv and the chart
-docs/precision.svg, and prints the means from batch 600 on. Needs bench/requirements.txt.
+1,000. What is measured already is not trained again. Writes bench/results/precision.csv and the chart
+docs/precision.svg, and prints the means from batch 600 on. Needs requirements/bench.txt.
 """
 
 import csv
 import statistics
 import sys
 from pathlib import Path
+
+from srez.options import Options
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -25,7 +27,7 @@ def main(dataset, folder):
     """Trains and measures what is missing, then writes the table and the chart."""
     curves = {run: _curve(dataset, Path(folder), *run) for run in RUNS}
     (ROOT / "docs").mkdir(exist_ok=True)
-    with open(ROOT / "docs" / "precision.csv", "w", newline="") as file:
+    with open(ROOT / "bench" / "results" / "precision.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["precision", "seed", "batch", *FIGURES])
         for run, rows in curves.items():
@@ -81,9 +83,8 @@ def _read(table):
 def _train(dataset, folder, precision, seed, batches):
     """Trains up to `batches` and measures; TensorFlow is imported only if there is need."""
     import srez_train
-    from tests.conftest import make_config
 
-    config = make_config(
+    config = Options(
         dataset=dataset,
         train_dir=folder / "train",
         checkpoint_dir=folder / "checkpoint",

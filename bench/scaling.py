@@ -3,7 +3,7 @@
 Times a training step in one process with one core and in two processes with one core each (Linux),
 at the SHARES of pictures a replica; what it takes to add numbers up between the two; and the input
 on one core. Fits a model to that, checks it against the step of the two, and predicts larger
-clusters from it and ASSUMED. Writes docs/scaling.json and docs/SCALING.md.
+clusters from it and ASSUMED. Writes bench/results/scaling.json and docs/SCALING.md.
 """
 
 import json
@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+
+from srez.options import Options
 
 ROOT = Path(__file__).parents[1]
 SHARES = (16, 64)  # pictures a replica
@@ -47,7 +49,7 @@ def main(dataset):
     measured["collectives"] = rounds[0]["collectives"]
     measured["input"] = _run("input", dataset)["input"]
     found = {"measured": measured, "assumed": ASSUMED, "model": fit(measured)}
-    (ROOT / "docs" / "scaling.json").write_text(json.dumps(found, indent=2) + "\n")
+    (ROOT / "bench" / "results" / "scaling.json").write_text(json.dumps(found, indent=2) + "\n")
     (ROOT / "docs" / "SCALING.md").write_text(page(found))
     print(page(found))
 
@@ -62,20 +64,11 @@ def _round():
 
 def _run(what, *arguments, workers=1):
     """What a measurement prints, a dict; in so many processes of one core each."""
-    launcher = [
-        sys.executable,
-        ROOT / "srez/parallel/launch.py",
-        "--workers",
-        str(workers),
-        "--cores",
-        "1",
-    ]
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import parallel.launch; "
-        "sys.exit(srez.parallel.launch.launch(sys.argv[3:], int(sys.argv[2]), 1, "
-        "program=[sys.executable, '-m', 'bench.scaling']))"
+        "import sys; from srez.parallel.launch import launch; sys.exit(launch("
+        "[sys.executable, '-m', 'bench.scaling', 'measure', *sys.argv[2:]], int(sys.argv[1]), 1))"
     )
-    launcher = [sys.executable, "-c", code, str(ROOT), str(workers), "measure", what, *arguments]
+    launcher = [sys.executable, "-c", code, str(workers), what, *arguments]
     process = subprocess.run(launcher, cwd=ROOT, capture_output=True, text=True)
     if process.returncode:
         raise SystemExit(process.stdout + process.stderr)
@@ -101,10 +94,9 @@ def _measure_step(cluster, share):
     import tensorflow as tf
 
     from srez_trainer import Trainer
-    from tests.conftest import make_config
 
     share = int(share)
-    trainer = Trainer(make_config(batch_size=share * cluster.workers), cluster.strategy)
+    trainer = Trainer(Options(batch_size=share * cluster.workers), cluster.strategy)
     high_res = tf.random.stateless_uniform((share, 64, 64, 3), (0, 1))
     low_res = tf.nn.avg_pool2d(high_res, 4, 4, "VALID")
     trainer.train_step(low_res, high_res)["loss/gene_loss"].numpy()

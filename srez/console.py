@@ -1,14 +1,28 @@
-"""Imports TensorFlow without its talk."""
+"""What is said, and how: lines to the user, and TensorFlow without its talk."""
 
 import os
 import sys
 
+import tqdm
+
+
+def say(text):
+    """Prints lines to stdout at once; a progress bar stays below them."""
+    tqdm.tqdm.write(str(text), file=sys.stdout)
+    sys.stdout.flush()
+
+
+def complain(text):
+    """Prints one line about what went wrong to stderr."""
+    tqdm.tqdm.write(f"srez: {' '.join(str(text).split())}", file=sys.stderr)
+    sys.stderr.flush()
+
 
 def load_tensorflow(verbose=False):
-    """Imports TensorFlow, its start-up messages off the console unless the user asked for them.
+    """Imports TensorFlow, without its start-up messages unless the user asked for them.
 
-    Its variable for that, TF_CPP_MIN_LOG_LEVEL, doesn't reach the first messages any more
-    (https://github.com/tensorflow/tensorflow/issues/100442), so stderr is closed meanwhile.
+    TensorFlow's variable for that, TF_CPP_MIN_LOG_LEVEL, doesn't silence the first messages any
+    more (https://github.com/tensorflow/tensorflow/issues/100442). So stderr is closed meanwhile.
     """
     if verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
@@ -18,7 +32,7 @@ def load_tensorflow(verbose=False):
         return tensorflow
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
-    console = os.dup(2)
+    stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
@@ -26,5 +40,5 @@ def load_tensorflow(verbose=False):
 
         return tensorflow
     finally:
-        os.dup2(console, 2)
-        os.close(console)
+        os.dup2(stderr, 2)
+        os.close(stderr)

@@ -7,27 +7,19 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from absl.testing import flagsaver
 
 import srez.drawn.faces
-import srez_main
+from srez.options import Options
 
 ROOT = Path(__file__).parents[1]
 FACES = 24
 
 
-def make_config(**overrides):
-    """A TrainConfig of the flags' defaults and `overrides`, both through the real flags."""
-    arguments = [f"--{name}={value}" for name, value in overrides.items()]
-    with flagsaver.flagsaver():
-        srez_main.FLAGS(["srez_main.py", *arguments])
-        return srez_main.train_config()
-
-
 def small_config(faces, **overrides):
-    """A TrainConfig for a training of seconds: batches of two of the `faces`, few sheets."""
-    flags = {"dataset": faces, "batch_size": 2, "test_vectors": 2, "summary_period": 50}
-    return make_config(**(flags | overrides))
+    """Options for a training of seconds: batches of two of the `faces`, few sheets."""
+    flags = {"dataset": str(faces), "batch_size": 2, "test_vectors": 2, "summary_period": 50}
+    values = (flags | overrides).items()
+    return Options(**{name: str(one) if isinstance(one, Path) else one for name, one in values})
 
 
 def run_main(*arguments, cwd, **environment):
@@ -53,13 +45,6 @@ def assert_same_bits(one, other):
     for name in compared:
         one, other = first.get_tensor(name), second.get_tensor(name)
         assert one.tobytes() == other.tobytes(), name
-
-
-@pytest.fixture(autouse=True)
-def fresh_flags():
-    """Flags that a test parses are forgotten after it."""
-    with flagsaver.flagsaver():
-        yield
 
 
 @pytest.fixture

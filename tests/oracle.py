@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import srez_model
 import srez_trainer
-from tests.conftest import make_config
+from srez.options import Options
 
 ORACLE = Path(__file__).parent / "data" / "srez_oracle.json"
 # Largest absolute errors, but relative ones for the gradients' norms.
@@ -92,7 +92,7 @@ def _norm_errors(gradients, oracle):
 def main(argv):
     """Prints the errors against the file argv names; returns 0 if all are within LIMITS."""
     oracle = json.loads(Path(argv[1] if len(argv) > 1 else ORACLE).read_text())
-    config = make_config(
+    config = Options(
         batch_size=oracle["batch"],
         learning_beta1=oracle["beta1"],
         learning_rate_start=oracle["lr"],

@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 import srez.drawn.faces
+from srez.options import Options
 from srez.parallel.cluster import Cluster
 from srez.pictures.image import celeba_box
 from srez_trainer import Trainer
-from tests.conftest import make_config
 
 BATCH = 4
 STEPS = 20  # of float64, where rounding doesn't grow into anything that can be seen
@@ -57,7 +57,7 @@ def batches(count, dtype, cluster, batch_size=BATCH, side=64):
 
 
 def _trainer(cluster, **flags):
-    return Trainer(make_config(batch_size=BATCH, **flags), cluster.strategy)
+    return Trainer(Options(batch_size=BATCH, **flags), cluster.strategy)
 
 
 def _first_step(cluster):

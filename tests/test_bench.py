@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from bench import peer, speed, textbook
+from srez.options import Options
 from srez.pictures.image import write_image
-from tests.conftest import make_config
 
 SECONDS = {
     "textbook step": [2.0, 3.0],
@@ -73,7 +73,7 @@ def test_without_torch_there_is_no_peer(monkeypatch, capsys):
     monkeypatch.setattr(peer.importlib.util, "find_spec", lambda name: None)
     with peer.Peer(2, 64) as running:
         assert running.jobs == {}
-    assert "pip install -r bench/requirements.txt" in capsys.readouterr().out
+    assert "pip install -r requirements/bench.txt" in capsys.readouterr().out
 
 
 def test_the_peer_does_a_step_for_each_job(monkeypatch, tmp_path):
@@ -101,7 +101,7 @@ def test_a_benchmark_writes_what_it_measured(monkeypatch, tmp_path, faces):
         tf.config.threading, "set_inter_op_parallelism_threads", lambda threads: None
     )
     monkeypatch.setattr(speed, "_measure_steps", lambda *_: SECONDS)
-    results = speed.benchmark(make_config(dataset=faces, batch_size=2))
+    results = speed.benchmark(Options(dataset=faces, batch_size=2))
     assert json.loads((tmp_path / "bench" / "results.json").read_text()) == results
     assert results["seconds"]["step float32"] == {"median": 1.5, "spread": [1.0, 2.0]}
     assert results["inference_pictures_per_second"] == {"float32": 20, "bfloat16": 40}
@@ -115,7 +115,7 @@ def test_a_benchmark_writes_what_it_measured(monkeypatch, tmp_path, faces):
 
 def test_each_job_returns_its_seconds():
     high_res = tf.random.uniform((2, 32, 32, 3))
-    jobs = speed._jobs(make_config(batch_size=2), high_res[:, ::4, ::4], high_res)
+    jobs = speed._jobs(Options(batch_size=2), high_res[:, ::4, ::4], high_res)
     assert {"step float32", "step bfloat16", "textbook step", "matmul bfloat16"} <= jobs.keys()
     assert 0 < jobs["inference bfloat16"]() < 60
 
@@ -123,4 +123,4 @@ def test_each_job_returns_its_seconds():
 def test_a_benchmark_refuses_other_pictures(tmp_path):
     write_image(tmp_path / "a.png", np.zeros((40, 50, 3)))
     with pytest.raises(OSError, match="a.png, no JPEG of 178x218"):
-        speed.benchmark(make_config(dataset=tmp_path))
+        speed.benchmark(Options(dataset=tmp_path))

@@ -11,6 +11,7 @@ import srez.run.weights
 import srez_infer
 import srez_main
 from srez.data.source import open_source
+from srez.options import Options
 from srez.photo.jobs import list_jobs
 from srez.pictures.image import celeba_box, read_image
 from srez.pictures.load import load_pictures
@@ -23,8 +24,18 @@ def run(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def infer(infer_input, infer_output=None, weights="ema", infer_batch=16):
+        infer_output = infer_output and str(infer_output)
         checkpoint_dir = str(trained[0] / "checkpoint")
-        srez_infer.infer(infer_input, infer_output, checkpoint_dir, weights, infer_batch)
+        srez_infer.infer(
+            Options(
+                infer_input=str(infer_input),
+                infer_output=infer_output,
+                checkpoint_dir=checkpoint_dir,
+                weights=weights,
+                infer_batch=infer_batch,
+                faces="off",
+            )
+        )
 
     return infer
 
@@ -155,16 +166,16 @@ def test_an_input_is_not_overwritten_by_another_name(tmp_path, monkeypatch, link
     before = (tmp_path / "in.png").read_bytes()
     getattr(tmp_path / linked, link)(tmp_path / "in.png")
     with pytest.raises(OSError, match="would overwrite the input"):
-        srez_infer.infer("in.png", None, "nowhere", "ema", 16)
+        srez_infer.infer(Options(infer_input="in.png", checkpoint_dir="nowhere"))
     assert (tmp_path / "in.png").read_bytes() == before
 
 
 def test_a_result_is_not_written_over_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (16, 16)).save("in.png")
-    (tmp_path / "out").mkdir()
-    with pytest.raises(IsADirectoryError, match="--infer_output=out is a folder"):
-        srez_infer.infer("in.png", "out", "nowhere", "ema", 16)
+    (tmp_path / "out.png").mkdir()
+    with pytest.raises(IsADirectoryError, match="--infer_output=out.png is a folder"):
+        srez_infer.infer(Options(infer_input="in.png", infer_output="out.png"))
 
 
 def test_odd_pictures_are_enlarged_and_hostile_ones_named(tmp_path, monkeypatch, capsys):
@@ -214,7 +225,8 @@ def test_a_missing_picture_or_folder_or_checkpoint_is_named(run, faces, tmp_path
     with pytest.raises(FileNotFoundError, match="--infer_input=empty holds no"):
         run("empty")
     with pytest.raises(FileNotFoundError, match="--checkpoint_dir=nowhere; run --run train first"):
-        srez_infer.infer(faces / "00.jpg", None, "nowhere", "ema", 16)
+        picture = str(faces / "00.jpg")
+        srez_infer.infer(Options(infer_input=picture, checkpoint_dir="nowhere"))
 
 
 @pytest.fixture
@@ -229,7 +241,15 @@ def enlarge(here, monkeypatch):
     monkeypatch.setattr(srez_infer, "load_generator", lambda *_: (generator, 16))
 
     def infer(infer_input, infer_output=None, faces="auto", full_tile=None):
-        srez_infer.infer(infer_input, infer_output, "checkpoint", "ema", 16, faces, full_tile)
+        srez_infer.infer(
+            Options(
+                infer_input=str(infer_input),
+                infer_output=infer_output,
+                faces=faces,
+                upscale_full=full_tile is not None,
+                tile=full_tile or 128,
+            )
+        )
 
     return infer
 
@@ -326,7 +346,7 @@ def test_without_dlib_it_is_said_once_how_to_get_it(enlarge, photos, here, monke
     monkeypatch.setitem(sys.modules, "dlib", None)
     enlarge(photos, "out")
     out = capsys.readouterr().out
-    assert out.count("pip install -r requirements-face.txt") == 1
+    assert out.count("pip install -r requirements/face.txt") == 1
     assert out.count("the centred square") == 4
     assert sorted(os.listdir(here / "out")) == [
         *("compare", "none.png", "one.png", "turned.png", "two.png")
@@ -339,7 +359,7 @@ def test_without_dlib_nothing_is_said_where_no_face_is_looked_for(
     monkeypatch.setitem(sys.modules, "dlib", None)
     enlarge(faces / "00.jpg")
     enlarge(photos / "one.png", faces="off")
-    assert "requirements-face.txt" not in capsys.readouterr().out
+    assert "requirements/face.txt" not in capsys.readouterr().out
 
 
 def test_a_whole_picture_is_enlarged_four_times(enlarge, photos, here, capsys):

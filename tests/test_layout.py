@@ -39,3 +39,21 @@ def test_a_module_imports_leftwards_only(name):
     rank = _rank(name.removesuffix(".py").replace("/", "."))
     imported = {module: _rank(module) for module, _ in _imports(PATHS[name])}
     assert not {module for module, other in imported.items() if other is not None and other > rank}
+    assert not {module for module in imported if module.startswith("tests")}
+    assert "absl" not in {module.split(".")[0] for module in imported} or name == "srez/options.py"
+
+
+def test_srez_main_imports_a_modes_room_only_when_that_mode_runs():
+    at_top = {module for module, is_top in _imports(ROOT / "srez_main.py") if is_top}
+    assert at_top == {"dataclasses", "sys", "srez.console", "srez.options"}
+
+
+@pytest.mark.parametrize("package", sorted(ROOT.glob("srez/*/")), ids=lambda path: path.name)
+def test_no_package_has_more_than_eight_modules(package):
+    assert len(list(package.glob("[!_]*.py"))) <= 8
+
+
+def test_every_requirement_is_pinned():
+    paths = [ROOT / "requirements.txt", *ROOT.glob("requirements/*.txt")]
+    lines = [line for path in paths for line in path.read_text().splitlines()]
+    assert all("==" in line for line in lines if not line.startswith("-r "))

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import srez_model
+from srez.options import Options
 from tests import oracle
-from tests.conftest import make_config
 
 TRUNCATED = 0.88  # standard deviation of a normal distribution cut off at two sigma
 
@@ -125,5 +125,5 @@ def test_gradients_are_checked_relative_to_their_norms():
     content = json.loads(oracle.ORACLE.read_text())
     content["trajectory"] = content["trajectory"][:1]
     content["grad_l2"][0] *= 1.01
-    config = make_config(batch_size=content["batch"], noise_level=0.0)
+    config = Options(batch_size=content["batch"], noise_level=0.0)
     assert oracle.errors(content, config)["gradients"] == pytest.approx(0.01, rel=0.1)

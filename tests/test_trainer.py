@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 import srez_model
+from srez.options import Options
 from srez_trainer import Trainer
 from tests import oracle
-from tests.conftest import make_config
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def _values(network):
 @pytest.fixture(scope="module")
 def stepped(batch):
     """Two trainers of the same seed after three steps, the second one without averaging."""
-    trainers = [Trainer(make_config(batch_size=2)), Trainer(make_config(batch_size=2, ema=0))]
+    trainers = [Trainer(Options(batch_size=2)), Trainer(Options(batch_size=2, ema=0))]
     for trainer in trainers:
         for _ in range(3):
             scalars = trainer.train_step(*batch)
@@ -33,7 +33,7 @@ def stepped(batch):
 
 
 def test_the_same_seed_gives_the_same_network():
-    first, second, other = (Trainer(make_config(random_seed=seed)) for seed in (1, 1, 2))
+    first, second, other = (Trainer(Options(random_seed=seed)) for seed in (1, 1, 2))
     one, same, different = (
         trainer.generator.get_weights()[0] for trainer in (first, second, other)
     )
@@ -62,7 +62,7 @@ def test_without_averaging_the_average_is_the_generator(stepped):
 
 
 def test_the_average_follows_the_stated_decay(batch):
-    trainer = Trainer(make_config(batch_size=2))
+    trainer = Trainer(Options(batch_size=2))
     expected = _values(trainer.average)[0]
     for number in (1, 2):
         trainer.train_step(*batch)
@@ -72,7 +72,7 @@ def test_the_average_follows_the_stated_decay(batch):
 
 
 def test_the_decay_is_at_most_the_flag(batch):
-    trainer = Trainer(make_config(batch_size=2, ema=0.1))
+    trainer = Trainer(Options(batch_size=2, ema=0.1))
     before = _values(trainer.average)[0]
     trainer.train_step(*batch)
     expected = 0.1 * before + 0.9 * _values(trainer.generator)[0]
@@ -80,7 +80,7 @@ def test_the_decay_is_at_most_the_flag(batch):
 
 
 def test_refreshed_statistics_are_the_mean_over_the_batches(batch):
-    trainer = Trainer(make_config(batch_size=2))
+    trainer = Trainer(Options(batch_size=2))
     batches = [batch[0], batch[0] * 0.5]
     trainer.refresh_average(batches)
     layer = next(layer for layer in trainer.average.layers if hasattr(layer, "moving_mean"))
@@ -90,15 +90,15 @@ def test_refreshed_statistics_are_the_mean_over_the_batches(batch):
 
 
 def test_the_noise_reaches_the_generator_only(batch):
-    quiet = Trainer(make_config(batch_size=2, noise_level=0))
-    noisy = Trainer(make_config(batch_size=2, noise_level=0.3))
+    quiet = Trainer(Options(batch_size=2, noise_level=0))
+    noisy = Trainer(Options(batch_size=2, noise_level=0.3))
     quiet_scalars, noisy_scalars = (trainer.gradients(*batch)[0] for trainer in (quiet, noisy))
     assert quiet_scalars["loss/disc_real_loss"] == noisy_scalars["loss/disc_real_loss"]
     assert quiet_scalars["loss/disc_fake_loss"] != noisy_scalars["loss/disc_fake_loss"]
 
 
 def test_the_noise_changes_with_the_batch_number(batch):
-    trainer = Trainer(make_config(batch_size=2, noise_level=0.3))
+    trainer = Trainer(Options(batch_size=2, noise_level=0.3))
     losses = []
     for number in (0, 0, 1):
         trainer.batch.assign(number)
@@ -107,26 +107,26 @@ def test_the_noise_changes_with_the_batch_number(batch):
 
 
 def test_the_learning_rate_halves_after_each_half_life(batch):
-    trainer = Trainer(make_config(batch_size=2, learning_rate_half_life=2))
+    trainer = Trainer(Options(batch_size=2, learning_rate_half_life=2))
     rates = [float(trainer.train_step(*batch)["learning_rate"]) for _ in range(5)]
     np.testing.assert_allclose(rates, [2e-4, 2e-4, 1e-4, 1e-4, 5e-5], rtol=1e-6)
 
 
 def test_adam_gets_the_flags():
-    trainer = Trainer(make_config(epsilon=1e-5, learning_beta1=0.7))
+    trainer = Trainer(Options(epsilon=1e-5, learning_beta1=0.7))
     for optimizer in (trainer.generator_optimizer, trainer.discriminator_optimizer):
         assert (optimizer.epsilon, optimizer.beta_1) == (1e-5, 0.7)
 
 
 def test_the_l1_factor_weighs_the_two_losses(batch):
-    scalars = Trainer(make_config(batch_size=2, gene_l1_factor=0.25)).gradients(*batch)[0]
+    scalars = Trainer(Options(batch_size=2, gene_l1_factor=0.25)).gradients(*batch)[0]
     expected = 0.25 * scalars["loss/gene_l1_loss"] + 0.75 * scalars["loss/gene_ce_loss"]
     assert float(scalars["loss/gene_loss"]) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_reduced_precision_keeps_variables_and_losses_in_float32(batch, precision):
-    trainer = Trainer(make_config(batch_size=2, precision=precision))
+    trainer = Trainer(Options(batch_size=2, precision=precision))
     scalars = trainer.train_step(*batch)
     networks = (trainer.generator, trainer.discriminator, trainer.average)
     assert {v.dtype for network in networks for v in network.variables} == {"float32"}
@@ -137,7 +137,7 @@ def test_reduced_precision_keeps_variables_and_losses_in_float32(batch, precisio
 
 
 def test_float16_leaves_out_a_step_that_overflows(batch):
-    trainer = Trainer(make_config(batch_size=2, precision="float16"))
+    trainer = Trainer(Options(batch_size=2, precision="float16"))
     before = _values(trainer.generator)
     trainer.generator_optimizer.dynamic_scale.assign(3e38)
     trainer.train_step(*batch)
@@ -148,7 +148,7 @@ def test_float16_leaves_out_a_step_that_overflows(batch):
 
 def test_bfloat16_losses_agree_with_the_original_within_2_percent():
     content = json.loads(oracle.ORACLE.read_text())
-    config = make_config(batch_size=content["batch"], noise_level=0.0, precision="bfloat16")
+    config = Options(batch_size=content["batch"], noise_level=0.0, precision="bfloat16")
     trainer = Trainer(config)
     oracle.set_weights(trainer, content["vars"])
     scalars = trainer.gradients(*oracle.inputs(content))[0]
@@ -166,7 +166,7 @@ def test_building_leaves_the_policy_of_keras_alone():
 def test_xla_gives_the_same_step(batch):
     # Without noise: XLA makes other normal numbers of the same seed.
     plain, compiled = (
-        Trainer(make_config(batch_size=2, noise_level=0, jit_compile=jit)) for jit in (0, 1)
+        Trainer(Options(batch_size=2, noise_level=0, jit_compile=jit)) for jit in (0, 1)
     )
     first, second = (trainer.train_step(*batch) for trainer in (plain, compiled))
     for name in first:

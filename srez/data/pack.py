@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import stat
-import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
+from srez.console import complain, say
 from srez.data.parts import PARTITION, is_picture
 from srez.data.source import open_source
 from srez.pictures.image import MAX_BYTES, atomic_path, make_folder, printable
@@ -58,7 +58,7 @@ def pack(dataset, output, shard_mb):
             _write(folder / PARTITION, source.partition)
             digests[PARTITION] = _sha256(folder / PARTITION)
         _write(folder / SUMS, _lines(digests))
-    print(
+    say(
         f"The pictures of {source.label} are in {len(names)} shards: "
         f"train with --dataset '{folder}/faces-*.zip'."
     )
@@ -120,7 +120,7 @@ def _write_shard(source, path, numbers, advance):
                     data = source.read(number)
                 except OSError as error:
                     reason = (error.strerror or str(error)).removeprefix(f"{printable(name)}: ")
-                    print(f"srez: left out, {printable(name)}: {reason}", file=sys.stderr)
+                    complain(f"left out, {printable(name)}: {reason}")
                 else:
                     archive.writestr(_entry(name), data)
                     digests[name] = hashlib.sha256(data).hexdigest()

@@ -1,39 +1,24 @@
-"""A cluster on this machine, to try one: srez/parallel/launch.py --workers 2 -- --run train ...
+"""Several workers on this machine: a process each, watched until all have ended."""
 
-Runs srez_main.py --workers times, with all behind -- as its options and TF_CONFIG set.
-"""
-
-import argparse
 import contextlib
 import json
 import os
-import re
 import signal
 import socket
 import sys
 import time
-from pathlib import Path
 
+from srez.console import complain
 from srez.parallel.child import Child, guarded
 
-HERE = Path(__file__).parents[2]
-PROGRAM = (sys.executable, str(HERE / "srez_main.py"))
-GRACE = 60  # seconds in which a trainer notices by itself that another one is gone
+GRACE = 60  # seconds in which a worker notices by itself that another one is gone
 KILL_AFTER = 60  # seconds from SIGTERM to SIGKILL: a batch, and a checkpoint to a slow disk
-POLL = 0.05  # seconds between two looks at the children
-STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}  # statuses of who was asked to end, and saved
+POLL = 0.05  # seconds between two looks at the workers
+STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}  # statuses of a worker that saved and ended
 
 
-def launch(
-    arguments,
-    workers,
-    cores=None,
-    *,
-    program=PROGRAM,
-    grace=GRACE,
-    kill_after=KILL_AFTER,
-):
-    """Runs `program` with `arguments` once for each of `workers`, as one cluster on this machine.
+def launch(command, workers, cores=0, *, grace=GRACE, kill_after=KILL_AFTER):
+    """Runs `command`, a list of words, once for each of `workers`, as one cluster by TF_CONFIG.
 
     Worker 0 is the chief. With `cores` each worker is bound to that many cores of its own. If one
     dies, the others get `grace` seconds, then SIGTERM, and `kill_after` seconds later SIGKILL.
@@ -43,20 +28,23 @@ def launch(
         The exit status: 0 if all workers ended so, else that of the first that did not.
 
     Raises:
-        OSError: there are too few cores, or a process can't be started.
+        OSError: there are too few cores, this process is a worker itself, or one can't be started.
     """
+    if os.environ.get("TF_CONFIG"):
+        raise OSError(
+            f"--workers={workers} starts processes on this machine, but by TF_CONFIG this process "
+            "is one of several already: leave --workers and --cores out"
+        )
     shares = _shares(workers, cores)
-    with Signals() as signals, contextlib.ExitStack() as stack:
+    with _Signals() as signals, contextlib.ExitStack() as stack:
         trainers = [
-            stack.enter_context(
-                Child(str(index), [*program, *arguments], {"TF_CONFIG": config}, share)
-            )
+            stack.enter_context(Child(str(index), command, {"TF_CONFIG": config}, share))
             for index, (config, share) in enumerate(zip(_tf_configs(workers), shares, strict=True))
         ]
         with guarded(trainers, kill_after):
             first = _watch(trainers, signals, grace, kill_after)
         if len(signals.came) > 1:
-            _say("killed all workers; what they had not saved is lost")
+            complain("killed all workers; what they had not saved is lost")
             return 128 + signals.came[-1]
         return _report(first) if first else 0
 
@@ -101,7 +89,7 @@ def _watch(trainers, signals, grace, kill_after):
         if not first:
             first = next((child for child in trainers if child.status), None)
             if first and living:
-                _say(f"{_who(first)} {first.ended}; the others get {grace:g} seconds to end")
+                complain(f"{_who(first)} {first.ended}; the others get {grace:g} seconds to end")
                 now = time.monotonic()
                 ultimatums = [
                     (now + grace, signal.SIGTERM),
@@ -116,7 +104,7 @@ def _watch(trainers, signals, grace, kill_after):
             _, number = ultimatums.pop(0)
             # To a worker that is about to save, a second SIGTERM would say to leave at once.
             if not (signals.came and number == signal.SIGTERM):
-                _say(f"{', '.join(map(_who, living))} still there: sending {number.name}")
+                complain(f"{', '.join(map(_who, living))} still there: sending {number.name}")
                 _send(living, number)
         time.sleep(POLL)
 
@@ -129,13 +117,14 @@ def _send(children, number):
 def _report(first):
     """Says on stderr why all has ended; returns the exit status."""
     if first.status in STOPPED:
-        _say(f"{_who(first)} was asked to end, and all have ended: the same command goes on")
+        complain(f"{_who(first)} was asked to end, and all have ended: the same command goes on")
         return first.status
     first.drain()
-    last = "".join(f"\n    {line}" for line in first.last)
-    _say(f"{_who(first)} {first.ended}" + (f"; its last lines:{last}" if last else ""))
+    complain(f"{_who(first)} {first.ended}" + ("; its last lines:" if first.last else ""))
+    for line in first.last:
+        print(f"    {line}", file=sys.stderr)
     if first.status > 128:
-        _say("the same command starts all again, from the last checkpoint")
+        complain("the same command starts all again, from the last checkpoint")
     return first.status or 1
 
 
@@ -143,7 +132,7 @@ def _who(child):
     return f"worker {child.name}"
 
 
-class Signals:
+class _Signals:
     """The SIGINTs and SIGTERMs of a with statement, in `came`, instead of their usual effect.
 
     And if nobody reads our output any more (| head), we end, and the guard ends the workers.
@@ -166,55 +155,3 @@ class Signals:
 
     def _note(self, number, _):
         self.came.append(number)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        """Ends the program as srez_main does: one line, status 2."""
-        _say(f"{message}; --help lists all")
-        raise SystemExit(2)
-
-
-def _whole(lower):
-    def parse(text):
-        if not re.fullmatch(r"\d{1,9}", text) or int(text) < lower:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number from {lower} up, not {text!r}"
-            )
-        return int(text)
-
-    return parse
-
-
-def _parse(argv):
-    """The options of ours, as a namespace, and the list behind --; bad ones exit with 2."""
-    parser = _Parser(prog="srez/parallel/launch.py", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--cores", type=_whole(1), help="cores each worker is bound to")
-    parser.add_argument("--workers", type=_whole(1), default=2, help="workers (default: 2)")
-    end = argv.index("--") if "--" in argv else len(argv)
-    options, unknown = parser.parse_known_args(argv[:end])
-    arguments = argv[end + 1 :]
-    given = {re.sub("=.*", "", word).lstrip("-") for word in arguments if word.startswith("-")}
-    if unknown:
-        parser.error(f"{unknown[0]!r} is no option here: those of srez_main.py come behind --")
-    if "run" not in given:
-        parser.error("no command: end with -- --run train and further options of srez_main.py")
-    return options, arguments
-
-
-def main(argv):
-    """Runs what the command line says; returns the exit status, see `launch`; 2 if it is bad."""
-    options, arguments = _parse(argv[1:])
-    try:
-        return launch(arguments, **vars(options))
-    except OSError as error:
-        _say(error)
-        return 1
-
-
-def _say(text):
-    print("srez:", text, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))

@@ -1,7 +1,8 @@
 """Which pictures are bad and why, and whether they are too many to go on."""
 
-import sys
 import threading
+
+from srez.console import complain
 
 JUDGED_AFTER = 1000  # distinct pictures read; before that, a few bad ones say little
 
@@ -28,7 +29,7 @@ class BadImages:
             if name in self._reasons:
                 return
             self._reasons[name] = reason
-        print(f"srez: left out, {_line(name, ': ', reason)}", file=sys.stderr, flush=True)
+        complain(f"left out, {_line(name, ': ', reason)}")
 
     def saw(self, number):
         """Counts a picture as read, good or bad, once however often it is read."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
+from srez.console import say
 from srez.pictures.bad import BadImages
 from srez.pictures.crop import CROP_SHAPE
 from srez.pictures.image import atomic_path
@@ -46,7 +47,7 @@ def open_cache(source, where, bad_images=None):
     size = count * int(np.prod(CROP_SHAPE))
     if where == "memory":
         _refuse_if_short(size, _free_memory(), "memory")
-        print(f"Cache: {size / 2**20:.0f} MiB in memory for {count} pictures.", flush=True)
+        say(f"Cache: {size / 2**20:.0f} MiB in memory for {count} pictures.")
         cache = Cache(np.empty((count, *CROP_SHAPE), np.uint8), np.zeros(count, bool))
         _fill(cache, source, bad_images)
         return cache
@@ -55,7 +56,7 @@ def open_cache(source, where, bad_images=None):
     if path.exists():
         rows = _reasons(path, count) if _header(path) == header else None
         if rows is not None:
-            print(f"Cache: {path}, {size / 2**20:.0f} MiB, made by an earlier run.", flush=True)
+            say(f"Cache: {path}, {size / 2**20:.0f} MiB, made by an earlier run.")
             for number in range(count):
                 bad_images.saw(number)
             for name, reason in rows:
@@ -64,7 +65,7 @@ def open_cache(source, where, bad_images=None):
         if not _header(path).startswith(b'{"srez": "cache'):
             raise OSError(f"--cache={where} is no cache of srez: give another path")
     _refuse_if_short(size, shutil.disk_usage(path.absolute().parent).free, f"disk for {path}")
-    print(f"Cache: {size / 2**20:.0f} MiB in {path} for {count} pictures.", flush=True)
+    say(f"Cache: {size / 2**20:.0f} MiB in {path} for {count} pictures.")
     _make_file(path, header, source, bad_images)
     return _map(path, count, "r")
 

@@ -1,4 +1,4 @@
-"""Finds faces and describes them, with dlib: an extra, of requirements-face.txt (no TensorFlow)."""
+"""Finds faces and describes them, with dlib: an extra, of requirements/face.txt (no TensorFlow)."""
 
 import functools
 import importlib.util
@@ -27,7 +27,7 @@ def missing():
     names = ("dlib", "face_recognition_models")
     if all(importlib.util.find_spec(name) for name in names):
         return ""
-    return "faces need two more packages: pip install -r requirements-face.txt"
+    return "faces need two more packages: pip install -r requirements/face.txt"
 
 
 def find_faces(image):

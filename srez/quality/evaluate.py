@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from srez.console import say
 from srez.data.source import open_source
 from srez.pictures.bad import BadImages
 from srez.pictures.image import atomic_path, comparison_grid, make_folder, printable, to_uint8
@@ -48,24 +49,24 @@ class Evaluation:
     sheets: dict
 
 
-def evaluate(dataset, checkpoint_dir, weights, train_dir, evaluation_dir):
+def evaluate(options):
     """Writes metrics.json, per_image.csv, report.html and MODEL_CARD.md to `evaluation_dir`.
 
-    `dataset` "" stands for what the run was trained on, `weights` is one of
-    run.weights.WEIGHTS; from `train_dir` come the training curves of the report.
+    Without a `dataset` the pictures are those that the run was trained on. The training curves of
+    the report come from `train_dir`.
 
     Raises:
         OSError: no checkpoint, the pictures of the run are not there, or no place to write to.
     """
-    path, name, words = choose_checkpoint(checkpoint_dir, weights)
+    path, name, words = choose_checkpoint(options.checkpoint_dir, options.weights)
     run = read_run(path)
-    options = run["options"]
-    source = open_source(options["dataset"] if dataset == "" else dataset)
+    trained = run["options"]
+    source = open_source(options.dataset or trained["dataset"])
     split = resumed_split(path, run["files"], source)
     generator = restore_generator(path, name)
-    print(f"Using the {words}.", flush=True)
-    make_folder(evaluation_dir)
-    evaluation = measure(source, split.test, generator, options["sample_size"])
+    say(f"Using the {words}.")
+    make_folder(options.evaluation_dir)
+    evaluation = measure(source, split.test, generator, trained["sample_size"])
     evaluation.metrics |= {
         "protocol": PROTOCOL,
         "source": source.label,
@@ -73,17 +74,17 @@ def evaluate(dataset, checkpoint_dir, weights, train_dir, evaluation_dir):
         "training_pictures": len(split.train),
         "weights": words,
         "batch": batch_of(path),
-        "options": options,
+        "options": trained,
         "versions": _versions(),
     }
-    folder = Path(evaluation_dir)
+    folder = Path(options.evaluation_dir)
     with atomic_path(folder / "metrics.json") as temporary:
         text = json.dumps(evaluation.metrics, indent=2, allow_nan=False)
         Path(temporary).write_text(text + "\n")
     _write_table(folder / "per_image.csv", evaluation)
     write_card(folder / "MODEL_CARD.md", evaluation.metrics)
-    write_report(folder / "report.html", evaluation, train_dir)
-    _say(evaluation.metrics, folder)
+    write_report(folder / "report.html", evaluation, options.train_dir)
+    _say_figures(evaluation.metrics, folder)
 
 
 def measure(source, files, generator, sample_size):
@@ -197,11 +198,11 @@ def _versions():
     return {"python": platform.python_version()} | versions
 
 
-def _say(metrics, folder):
+def _say_figures(metrics, folder):
     """Prints the table, a line per method, and where the rest is."""
     for method, row in metrics["rows"].items():
         cells = [f"{TITLES[name]} {shown(name, value['mean'])}" for name, value in row.items()]
-        print(f"{method}: {', '.join(cells)}")
+        say(f"{method}: {', '.join(cells)}")
     if metrics["faces_missing"]:
-        print(f"No face distances: {metrics['faces_missing']}")
-    print(f"Wrote {folder / 'report.html'}, with metrics.json, per_image.csv and MODEL_CARD.md.")
+        say(f"No face distances: {metrics['faces_missing']}")
+    say(f"Wrote {folder / 'report.html'}, with metrics.json, per_image.csv and MODEL_CARD.md.")

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from srez.console import say
 from srez.pictures.image import atomic_path
 from srez.run.weights import load_generator
 from srez_model import UpConv2DTranspose
@@ -22,8 +23,8 @@ SUFFIXES = {
 }
 
 
-def export(checkpoint_dir, weights, export_format, export_output):
-    """Writes the generator of `weights` (run.weights.WEIGHTS) and returns where to.
+def export(options):
+    """Writes a run's generator, of the `weights` that the options name, and returns where to.
 
     It maps float32 [B, H, W, 3] in [0, 1], any height and width, to [B, 4H, 4W, 3] in [0, 1]. The
     path is `export_output` with the format's suffix; a SavedModel is a folder.
@@ -32,22 +33,22 @@ def export(checkpoint_dir, weights, export_format, export_output):
         OSError: no checkpoint, something else in the way, or no packages for ONNX.
     """
     missing = [name for name in ("onnx", "tf2onnx") if not importlib.util.find_spec(name)]
-    if export_format == "onnx" and missing:
+    if options.export_format == "onnx" and missing:
         raise OSError(
-            "--export_format=onnx needs more packages: pip install -r requirements-export.txt"
+            "--export_format=onnx needs more packages: pip install -r requirements/export.txt"
         )
-    suffix = SUFFIXES[export_format]
-    path = Path(export_output.removesuffix(suffix) + suffix)
-    _refuse_replacing(path, export_format)
-    generator, _ = load_generator(checkpoint_dir, weights)
+    suffix = SUFFIXES[options.export_format]
+    path = Path(options.export_output.removesuffix(suffix) + suffix)
+    _refuse_replacing(path, options.export_format)
+    generator, _ = load_generator(options.checkpoint_dir, options.weights)
     network = stock_generator(generator)
-    if export_format == "savedmodel":
+    if options.export_format == "savedmodel":
         _write_saved_model(network, path)
     else:
-        write = {"keras": _write_keras, "onnx": _write_onnx, "tflite": _write_tflite}[export_format]
+        writers = {"keras": _write_keras, "onnx": _write_onnx, "tflite": _write_tflite}
         with atomic_path(path) as temporary:
-            write(network, temporary)
-    print(f"Wrote {path}.")
+            writers[options.export_format](network, temporary)
+    say(f"Wrote {path}.")
     return path
 
 

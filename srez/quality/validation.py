@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from srez.console import say
 from srez.pictures.image import to_uint8
 from srez.quality.metrics import figures
 from srez.run.checkpoint import checkpoint_name
@@ -50,7 +51,7 @@ class Watch:
         is_best = self.best is None or score > self.best["score"]
         if is_best:
             self.best = {"name": checkpoint_name(batch), "score": score, "figures": found}
-        _say(
+        say(
             f"Validation at batch {batch}, {len(low_res)} pictures (bicubic interpolation): "
             + ", ".join(_shown(name, found[name], self._baseline[name]) for name in found)
             + f", score {score:.3f}"
@@ -101,14 +102,14 @@ class Watch:
         kind = text[:30]
         if kind not in self._said:
             self._said.add(kind)
-            _say(f"Warning: {text}.")
+            say(f"Warning: {text}.")
 
 
 def warn_of_schedule(train_batches, half_life):
     """Warns if --train_batches is so many that the learning rate vanishes long before."""
     share = 0.5 ** (train_batches // half_life)
     if share < MIN_LEARNING_RATE:
-        _say(
+        say(
             f"Warning: after --train_batches={train_batches} the learning rate will be "
             f"{share:.1g} of its start, and falls under {MIN_LEARNING_RATE:.0%} at batch "
             f"{int(np.ceil(-np.log2(MIN_LEARNING_RATE))) * half_life}, behind which batches change "
@@ -142,7 +143,3 @@ def _shown(name, value, bicubic):
     if name.endswith("psnr"):
         return f"{title} {value:.2f} dB ({bicubic:.2f})"
     return f"{title} {value:.3f} ({bicubic:.3f})"
-
-
-def _say(text):
-    print(text, flush=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from srez.console import say
 from srez.pictures.image import make_folder
 
 FORMAT = 1  # of a checkpoint; raise it when older programs couldn't read it
@@ -50,7 +51,7 @@ def newest_checkpoint(checkpoint_dir):
         damage = _damage(path)
         if not damage:
             return path
-        print(f"{path} is damaged ({damage}): taking the one before.", flush=True)
+        say(f"{path} is damaged ({damage}): taking the one before.")
     if paths:
         raise OSError(
             f"none of the {len(paths)} checkpoints in --checkpoint_dir={checkpoint_dir} is whole: "

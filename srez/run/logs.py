@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from srez.console import say
 from srez.pictures.image import atomic_path, make_folder
 
 LOSSES, METRICS = "losses.csv", "metrics.csv"
@@ -40,7 +41,7 @@ class Logs:
         except (OSError, tf.errors.OpError) as error:
             if what not in self._failed:
                 reason = " ".join(str(error).split())
-                print(f"Can't write {what}: {reason}. Training goes on.", flush=True)
+                say(f"Can't write {what}: {reason}. Training goes on.")
             self._failed.add(what)
 
     def scalars(self, batch, values, table=LOSSES):

@@ -6,6 +6,8 @@ import time
 
 import tqdm
 
+from srez.console import say
+
 LINE_PERIOD = 10  # batches between two lines; the only ones at which the host waits for losses
 LINE = (
     "Progress[%3d%%], ETA[%4dm], Batch [%4d], G_Loss[%3.3f], D_Real_Loss[%3.3f], D_Fake_Loss[%3.3f]"
@@ -99,11 +101,7 @@ class Progress:
         losses = [
             scalars[f"loss/{name}"] for name in ("gene_loss", "disc_real_loss", "disc_fake_loss")
         ]
-        # tqdm's write keeps the bar, if any, below the line.
-        tqdm.tqdm.write(
-            LINE % (100 * fraction, round(minutes_left), self.batch, *losses), file=sys.stdout
-        )
-        sys.stdout.flush()
+        say(LINE % (100 * fraction, round(minutes_left), self.batch, *losses))
         self._bar.set_postfix_str(
             f"batch {self.batch}, G {losses[0]:.3f}, D {losses[1]:.3f} + {losses[2]:.3f}, "
             f"{speed:.2f} batches/s, {self.waiting_share:.1%} waiting for data"
@@ -133,9 +131,7 @@ class Progress:
         batches = config.train_batches or 60 * config.train_time * speed
         epochs = batches * config.batch_size / self.train_pictures
         minutes = config.train_time if not config.train_batches else batches / speed / 60
-        tqdm.tqdm.write(
+        say(
             f"{speed:.2f} batches/s: {minutes:.3g} minutes = {batches:.0f} batches "
-            f"= {epochs:.2g} epochs.",
-            file=sys.stdout,
+            f"= {epochs:.2g} epochs."
         )
-        sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 import time
 
+from srez.console import say
 from srez.run.checkpoint import prune, write_checkpoint
 
 KEPT_CHECKPOINTS = 2
@@ -45,7 +46,7 @@ class Saver:
             write_checkpoint(config.checkpoint_dir, batch, run, self.trainer.state)
             prune(config.checkpoint_dir, KEPT_CHECKPOINTS, config.keep_every, best)
         except OSError as error:
-            print(f"Can't write a checkpoint: {' '.join(str(error).split())}.", flush=True)
+            say(f"Can't write a checkpoint: {' '.join(str(error).split())}.")
             self._failed_at = time.monotonic()
             return False
         self.saved_batch, self.saved_at, self._failed_at = batch, time.monotonic(), None

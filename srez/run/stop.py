@@ -2,6 +2,7 @@
 
 import signal
 
+from srez.console import say
 from srez.run.progress import totals_reached
 
 
@@ -28,7 +29,7 @@ class Signals:
         self.came = number
         for each in self._previous:
             signal.signal(each, signal.SIG_DFL)
-        print("\nFinishing the batch and saving; once more leaves at once.", flush=True)
+        say("\nFinishing the batch and saving; once more leaves at once.")
 
 
 class Agreement:

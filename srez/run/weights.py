@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from srez.console import say
 from srez.run.checkpoint import is_whole, newest_checkpoint, read_run, restore
 from srez_model import SCALE, build_generator
 
@@ -20,7 +21,7 @@ def load_generator(checkpoint_dir, weights):
     path, name, words = choose_checkpoint(checkpoint_dir, weights)
     size = read_run(path)["options"]["sample_size"] // SCALE
     generator = restore_generator(path, name)
-    print(f"Using the {words}.", flush=True)
+    say(f"Using the {words}.")
     return generator, size
 
 

@@ -28,7 +28,7 @@ def found(tmp_path_factory):
     for name in ("none", "mirrored"):
         command = [*PROGRAM, name, paths[name]]
         subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-    assert launch(["multi_worker", str(paths["multi_worker"])], 2, program=PROGRAM) == 0
+    assert launch([*PROGRAM, "multi_worker", str(paths["multi_worker"])], 2) == 0
     return {name: dict(np.load(path)) for name, path in paths.items()}
 
 
@@ -78,16 +78,11 @@ def crew(here, faces):
     processes = []
 
     def start(**flags):
-        flags = {"batch_size": 2, "checkpoint_period": 5, "checkpoint_minutes": 0} | flags
-        command = [sys.executable, "-u", "-m", "srez.parallel.launch", "--workers", "2", "--"]
-        command += train_arguments(faces, **flags)
+        flags = {"workers": 2, "batch_size": 2, "checkpoint_period": 5} | flags
+        flags["checkpoint_minutes"] = 0
+        command = [sys.executable, ROOT / "srez_main.py", *train_arguments(faces, **flags)]
         process = subprocess.Popen(
-            command,
-            cwd=here,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         processes.append(process)
         return process

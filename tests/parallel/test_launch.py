@@ -8,9 +8,8 @@ import time
 
 import pytest
 
-import srez.parallel.launch
 from srez.parallel.launch import free_ports, launch
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_main
 
 # macOS can't bind a process to cores, and --cores is refused there.
 on_linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="binds on Linux only")
@@ -61,8 +60,8 @@ def start(program):
 
     def make(code, workers=2, grace=0.3, kill_after=0.3):
         run = (
-            f"import sys\nfrom srez.parallel.launch import launch\nsys.exit(launch([], {workers}, "
-            f"program={program(code)}, grace={grace}, kill_after={kill_after}))"
+            "import sys\nfrom srez.parallel.launch import launch\n"
+            f"sys.exit(launch({program(code)}, {workers}, grace={grace}, kill_after={kill_after}))"
         )
         processes.append(
             subprocess.Popen(
@@ -108,20 +107,9 @@ def _wait_for_the_end_of(pids, seconds=10):
         time.sleep(0.02)
 
 
-def _launcher(*arguments, cwd=ROOT):
-    return subprocess.run(
-        [sys.executable, "-m", "srez.parallel.launch", *arguments],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{cwd}"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
 def test_each_worker_gets_the_options_and_its_place_in_one_cluster(program, capfd):
     show = program("print(json.dumps([me, config, sys.argv[1:]]))")
-    assert launch(["--run", "train"], 3, program=show) == 0
+    assert launch([*show, "--run", "train"], 3) == 0
     lines = sorted(capfd.readouterr().out.splitlines())
     rows = [json.loads(line.partition(" ")[2]) for line in lines]
     assert [line[:4] for line in lines] == ["[0] ", "[1] ", "[2] "]
@@ -141,7 +129,7 @@ def test_free_ports_are_distinct():
 
 def test_the_first_to_fail_gives_the_status_and_its_last_lines(program, capfd):
     code = "for line in range(30): print('line', line)\nsys.exit(me * 7)"
-    assert launch([], 2, program=program(code)) == 7
+    assert launch(program(code), 2) == 7
     err = capfd.readouterr().err
     assert "srez: worker 1 ended with status 7; its last lines:\n    line 10\n" in err
     assert err.endswith("    line 29\n")
@@ -265,7 +253,7 @@ say(f"ready {child.pid}")"""
 def test_each_worker_is_bound_to_cores_of_its_own(program, capfd, monkeypatch):
     ours = os.sched_getaffinity(0)
     show = program("print(*os.sched_getaffinity(0))")
-    assert launch([], len(ours), 1, program=show) == 0
+    assert launch(show, len(ours), 1) == 0
     lines = [line.split() for line in capfd.readouterr().out.splitlines()]
     assert {int(core) for _, core in lines} == ours
     assert os.sched_getaffinity(0) == ours
@@ -274,12 +262,12 @@ def test_each_worker_is_bound_to_cores_of_its_own(program, capfd, monkeypatch):
 def test_where_no_process_can_be_bound_cores_are_refused(program, monkeypatch):
     monkeypatch.delattr(os, "sched_setaffinity", raising=False)  # as on macOS
     with pytest.raises(OSError, match="^--cores needs Linux"):
-        launch([], 1, 1, program=program(""))
+        launch(program(""), 1, 1)
 
 
 @on_linux
-def test_too_few_cores_are_said_with_both_numbers():
-    process = _launcher("--workers", "1000", "--cores", "2", "--", "--run", "train")
+def test_too_few_cores_are_said_with_both_numbers(here):
+    process = run_main("--run=train", "--workers=1000", "--cores=2", cwd=here)
     assert process.returncode == 1
     assert re.fullmatch(
         r"srez: --workers=1000 with --cores=2 needs 2000 cores, and \d+ are there: lower one of "
@@ -288,36 +276,27 @@ def test_too_few_cores_are_said_with_both_numbers():
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--workers=0", "--", "--run=train"], "--workers: expected a whole number from 1 up"),
-        (["--cores=x", "--", "--run=train"], "--cores: expected a whole number from 1 up, not 'x'"),
-        (["--run", "train"], "'--run' is no option here"),
-        (["--worker=2", "--", "--run=train"], "'--worker=2' is no option here"),
-        (["stray", "--", "--run=train"], "'stray' is no option here"),
-        (["--workers=2"], "no command: end with -- --run train"),
-        (["--", "--runs=train"], "no command"),
-    ],
-)
-def test_a_bad_command_line_is_refused_in_one_line(arguments, message, capsys):
-    with pytest.raises(SystemExit) as error:
-        srez.parallel.launch.main(["srez/parallel/launch.py", *arguments])
-    assert error.value.code == 2
-    err = capsys.readouterr().err
-    assert err.startswith("srez: ") and err.count("\n") == 1
-    assert message in err
+def test_a_worker_starts_no_workers(here):
+    process = run_main("--run=train", "--workers=2", cwd=here, TF_CONFIG="{}")
+    assert process.returncode == 1
+    assert process.stderr.startswith("srez: --workers=2 starts processes on this machine")
 
 
-def test_the_real_program_gets_its_place_and_refuses_bad_options_itself(here, monkeypatch):
+def test_the_real_program_gets_its_place_and_its_options(here, monkeypatch):
     # Python runs this module at the start of each process.
     (here / "sitecustomize.py").write_text("import os; print(os.environ.get('TF_CONFIG'))")
-    monkeypatch.setenv("PYTHONPATH", str(here))
-    process = _launcher("--", "--run", "train", "--batch_size", "0", cwd=here)
-    assert process.returncode == 2
+    process = run_main(
+        "--run=train",
+        "--workers=2",
+        "--strategy=none",
+        "--dataset=nowhere",
+        cwd=here,
+        PYTHONPATH=str(here),
+    )
+    assert process.returncode == 1
     for index in range(2):
-        assert f"[{index}] srez: flag --batch_size=0: expected a whole number" in process.stderr
-        (config,) = re.findall(rf"^\[{index}\] (.*)$", process.stdout, re.M)
+        assert f"[{index}] srez: --dataset=nowhere does not exist" in process.stderr
+        (config,) = re.findall(rf"^\[{index}\] ({{.*)$", process.stdout, re.M)
         assert json.loads(config)["task"] == {"type": "worker", "index": index}
 
 

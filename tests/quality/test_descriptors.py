@@ -79,4 +79,4 @@ def test_descriptors_take_any_number_of_faces_of_any_size(monkeypatch):
 def test_nothing_is_missing_here_and_without_dlib_it_says_what_to_install(monkeypatch):
     assert srez.quality.descriptors.missing() == ""
     monkeypatch.setitem(sys.modules, "dlib", None)
-    assert srez.quality.descriptors.missing().endswith("pip install -r requirements-face.txt")
+    assert srez.quality.descriptors.missing().endswith("pip install -r requirements/face.txt")

@@ -4,6 +4,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
+from srez.options import Options
 from srez.quality.export import SUFFIXES, export, stock_generator
 from srez.run.weights import load_generator, upscale
 from srez_model import build_generator
@@ -43,7 +44,7 @@ RELOAD = {"keras": _keras, "onnx": _onnx, "savedmodel": _savedmodel, "tflite": _
 @pytest.mark.parametrize("export_format", sorted(SUFFIXES))
 def test_a_reloaded_export_agrees_with_infere(trained, here, export_format):
     checkpoints = str(trained[0] / "checkpoint")
-    path = export(checkpoints, "raw", export_format, "generator")
+    path = export(Options(checkpoint_dir=checkpoints, weights="raw", export_format=export_format))
     generator, _ = load_generator(checkpoints, "raw")
     expected = upscale(generator, LOW_RES)
     assert path.name == f"generator{SUFFIXES[export_format]}"
@@ -73,18 +74,18 @@ def test_an_earlier_saved_model_is_replaced_and_nothing_else(trained, here):
     (here / "generator_savedmodel").mkdir()
     (here / "generator_savedmodel" / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="--export_output=generator_savedmodel is there and"):
-        export(checkpoints, "best", "savedmodel", "generator")
+        export(Options(checkpoint_dir=checkpoints, export_format="savedmodel"))
     assert (here / "generator_savedmodel" / "notes.txt").read_text() == "mine"
 
 
 def test_onnx_without_its_packages_says_how_to_get_them(here, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(OSError, match="pip install -r requirements-export.txt"):
-        export("checkpoint", "best", "onnx", "generator")
+    with pytest.raises(OSError, match="pip install -r requirements/export.txt"):
+        export(Options(export_format="onnx"))
 
 
 def test_a_place_in_no_folder_is_refused_before_anything_is_loaded(here):
     with pytest.raises(
         FileNotFoundError, match="--export_output=nowhere/x.keras lies in no folder"
     ):
-        export("checkpoint", "best", "keras", "nowhere/x")
+        export(Options(export_output="nowhere/x"))

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import srez.run.checkpoint
+from srez.options import Options
 from srez.run.checkpoint import (
     locked,
     newest_checkpoint,
@@ -17,7 +18,6 @@ from srez.run.checkpoint import (
     write_checkpoint,
 )
 from srez_trainer import Trainer
-from tests.conftest import make_config
 
 RUN = {"options": {"batch_size": 4}, "names": ["a\nb.jpg", "\udce9.jpg"]}
 
@@ -45,8 +45,8 @@ def test_the_newest_is_that_of_the_highest_batch(tmp_path):
 
 
 def test_all_of_the_training_survives_a_checkpoint(tmp_path):
-    config = make_config(batch_size=2)
-    trainer, other = Trainer(config), Trainer(make_config(batch_size=2, random_seed=9))
+    config = Options(batch_size=2)
+    trainer, other = Trainer(config), Trainer(Options(batch_size=2, random_seed=9))
     high_res = tf.random.stateless_uniform((2, 32, 32, 3), seed=(0, 1))
     low_res = tf.nn.avg_pool2d(high_res, 4, 4, "VALID")
     trainer.train_step(low_res, high_res)

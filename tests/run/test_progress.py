@@ -4,9 +4,9 @@ import time
 import pytest
 import tensorflow as tf
 
+from srez.options import Options
 from srez.run.logs import Logs
 from srez.run.progress import Progress, totals_reached
-from tests.conftest import make_config
 
 SCALARS = {
     "loss/gene_loss": tf.constant(0.12345),
@@ -16,7 +16,7 @@ SCALARS = {
 
 
 def _progress(folder, batch=0, seconds=0.0, **flags):
-    config = make_config(train_dir=folder, **flags)
+    config = Options(train_dir=folder, **flags)
     return Progress(config, batch, seconds, train_pictures=100, logs=Logs(folder, batch))
 
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 import srez.run.weights
+from srez.options import Options
 from srez.run.checkpoint import read_run, write_checkpoint
 from srez_trainer import Trainer
-from tests.conftest import make_config
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A folder of checkpoints 1 to 3 whose weights are all equal to their numbers; 1 is best."""
     folder = tmp_path_factory.mktemp("run")
-    trainer = Trainer(make_config())
+    trainer = Trainer(Options())
     for batch in (1, 2, 3):
         for name, sign in (("average", 1), ("generator", -1)):
             network = trainer.state[name]

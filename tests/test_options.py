@@ -1,0 +1,145 @@
+import re
+from pathlib import Path
+
+import pytest
+
+import srez_main
+from srez.options import FIELDS, Options, options_page, parse
+from tests.conftest import ROOT
+
+ORIGINAL_DEFAULTS = {
+    "batch_size": 16,
+    "checkpoint_dir": "checkpoint",
+    "checkpoint_period": 10000,
+    "dataset": None,  # dataset/ if it is there
+    "epsilon": 1e-8,
+    "gene_l1_factor": 0.90,
+    "learning_beta1": 0.5,
+    "learning_rate_half_life": 5000,
+    "learning_rate_start": 0.00020,
+    "log_device_placement": False,
+    "random_seed": 0,
+    "run": "demo",
+    "sample_size": 64,
+    "summary_period": 200,
+    "test_vectors": 16,
+    "train_dir": "train",
+    "train_time": None,  # 20, without --train_batches
+}
+NEW_DEFAULTS = {
+    "cache": "none",
+    "checkpoint_minutes": 5,
+    "cores": 0,
+    "deterministic": False,
+    "ema": 0.995,
+    "evaluate_period": 1000,
+    "evaluation_dir": "evaluation",
+    "export_format": "keras",
+    "export_output": "generator",
+    "faces": "auto",
+    "help": False,
+    "infer_batch": 16,
+    "infer_input": "test.jpg",
+    "infer_output": None,
+    "jit_compile": False,
+    "keep_every": 0,
+    "max_bad_images": 5,
+    "noise_level": 0.03,
+    "pack_output": "shards",
+    "precision": "float32",
+    "resume": True,
+    "shard_mb": 256,
+    "strategy": "auto",
+    "sync_batch_norm": True,
+    "tile": 128,
+    "train_batches": 0,
+    "upscale_full": False,
+    "weights": "best",
+    "workers": 1,
+}
+# Arguments, and what the one line on stderr has to name.
+BAD_COMMAND_LINES = [
+    ("--batch_size=0", "--batch_size=0: expected a whole number from 1 up"),
+    ("--batch_size=two", "--batch_size=two: expected a whole number"),
+    ("--checkpoint_minutes=-1", "--checkpoint_minutes=-1: expected a number of minutes from 0"),
+    ("--checkpoint_period=0", "--checkpoint_period"),
+    ("--ema=1", "--ema=1: expected a number from 0 to below 1"),
+    ("--epsilon=0", "--epsilon=0: expected a number above 0"),
+    ("--epsilon=nan", "--epsilon=nan: expected a number above 0"),
+    ("--faces=on", "--faces=on: expected one of auto, off"),
+    ("--gene_l1_factor=1.5", "--gene_l1_factor=1.5: expected a number from 0 to 1"),
+    ("--infer_output=x.jpg", "infer_output=x.jpg: expected a path that ends in"),
+    ("--learning_rate_half_life=-5", "--learning_rate_half_life=-5: expected a whole number"),
+    ("--learning_rate_start=inf", "--learning_rate_start=inf: expected a number above 0"),
+    ("--keep_every=-1", "--keep_every=-1: expected a whole number from 0 up"),
+    ("--max_bad_images=101", "--max_bad_images=101: expected a percentage from 0 to 100"),
+    ("--noise_level=-1", "--noise_level=-1: expected a number from 0 up"),
+    ("--nosuchflag=1", "nosuchflag"),
+    ("--precision=double", "--precision=double: expected one of auto, bfloat16, float16, float32"),
+    ("--random_seed=-1", "--random_seed=-1: expected a whole number from 0 to 2147483647"),
+    ("--resume=maybe", "--resume=maybe: expected true or false"),
+    (
+        "--run=fly",
+        "--run=fly: expected one of demo, evaluate, export, infer, infere, pack, train",
+    ),
+    ("--run", "--run: expected a command"),
+    ("--sample_size=68", "--sample_size=68: expected a multiple of 8 from 64 to 128"),
+    ("--sample_size=136", "--sample_size=136: expected a multiple of 8 from 64 to 128"),
+    ("--shard_mb=0", "--shard_mb=0: expected a whole number from 1 up"),
+    ("--tile=15", "--tile=15: expected a whole number from 16 up"),
+    ("--train_dir=", "--train_dir=: expected a path"),
+    ("--train_time=0", "--train_time=0: expected a number of minutes above 0"),
+    ("--weights=new", "--weights=new: expected one of best, ema, raw"),
+    ("train", "'train': did you mean --run train?"),
+    ("hello", "'hello'"),
+]
+
+
+def test_options_have_the_original_names_and_defaults():
+    defaults = {name: field.default for name, field in FIELDS.items()}
+    assert defaults == ORIGINAL_DEFAULTS | NEW_DEFAULTS
+
+
+def test_the_page_of_options_is_that_of_the_code():
+    assert (ROOT / "docs" / "OPTIONS.md").read_text() == options_page()
+
+
+@pytest.mark.parametrize(("argument", "expected"), BAD_COMMAND_LINES)
+def test_a_bad_command_line_is_one_line(argument, expected):
+    with pytest.raises(ValueError, match=re.escape(expected)) as caught:
+        parse(["srez_main.py", argument], srez_main.MODES)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bad_value_is_refused_in_the_code_as_on_the_command_line():
+    with pytest.raises(ValueError, match="^flag --batch_size=0: expected a whole number"):
+        Options(batch_size=0)
+
+
+def test_the_command_line_of_options_gives_these_options():
+    options = Options(run="train", dataset="a b,c", ema=0.1, resume=False, train_time=0.05, cores=2)
+    assert "--resume=False" in options.arguments()
+    assert parse(["srez_main.py", *options.arguments()], srez_main.MODES) == options
+    assert Options().arguments() == ["--train_time=20.0"]
+
+
+def test_train_time_rules_no_more_when_only_train_batches_is_given():
+    assert Options(train_batches=5).train_time is None
+    assert Options(train_batches=5, train_time=2).train_time == 2
+    assert Options().train_time == 20
+
+
+def test_without_a_dataset_the_drawn_faces_are_taken(here):
+    assert Options().training_dataset is None
+    Path("dataset").mkdir()
+    assert Options().training_dataset == "dataset"
+
+
+def test_a_dataset_that_was_given_is_never_replaced_by_drawn_faces(here):
+    assert Options(dataset="dataset").training_dataset == "dataset"
+
+
+def test_a_folder_may_be_enlarged_into_any_path_and_a_picture_into_a_png_only(here):
+    assert Options(infer_input=".", infer_output="folder").infer_output == "folder"
+    with pytest.raises(ValueError, match="--infer_output=folder: expected a path that ends in"):
+        Options(infer_input="a.jpg", infer_output="folder")
