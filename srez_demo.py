@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from srez.console import say
-from srez.pictures.image import atomic_path, read_image
+from srez.files import atomic_path
+from srez.pictures.image import read_image
 
 VIDEO = "demo1.mp4"
 SECONDS = 5

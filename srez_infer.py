@@ -11,6 +11,7 @@ import tensorflow as tf
 import tqdm
 
 from srez.console import complain, say
+from srez.files import printable
 from srez.photo.align import align_face, describe_face, put_back
 from srez.photo.jobs import Job, list_jobs
 from srez.photo.tiles import as_graph, middle, upscale_tiled
@@ -19,7 +20,6 @@ from srez.pictures.image import (
     celeba_box,
     centre_square,
     comparison_grid,
-    printable,
     read_image,
     write_image,
 )

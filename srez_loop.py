@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from srez.console import say
 from srez.data.source import MAX_VALIDATION
-from srez.pictures.image import atomic_path, comparison_grid, write_image
+from srez.files import atomic_path
+from srez.pictures.image import comparison_grid, write_image
 from srez.pictures.load import load_eight_bit, load_pictures
 from srez.quality.validation import Watch
 from srez.run.logs import METRICS, Logs, NoLogs

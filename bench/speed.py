@@ -21,8 +21,9 @@ import srez_model
 from bench import textbook
 from bench.peer import Peer
 from srez.data.source import open_source
+from srez.files import atomic_path
 from srez.pictures.cache import open_cache
-from srez.pictures.image import atomic_path, celeba_box, read_image
+from srez.pictures.image import celeba_box, read_image
 from srez_input import Batches
 from srez_trainer import Trainer
 

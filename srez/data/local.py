@@ -5,7 +5,7 @@ import os
 import weakref
 from pathlib import Path
 
-from srez.pictures import image
+from srez import files
 
 
 class File:
@@ -71,7 +71,7 @@ def walk(folder, is_hidden):
 
 def read_file(path, name=None):
     """The bytes of a file. Raises OSError: not there, a pipe or a device, or too large."""
-    return image.read_file(path, name)
+    return files.read_file(path, name)
 
 
 def size(path):

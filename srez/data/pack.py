@@ -17,7 +17,7 @@ import tqdm
 from srez.console import complain, say
 from srez.data.parts import PARTITION, is_picture
 from srez.data.source import open_source
-from srez.pictures.image import MAX_BYTES, atomic_path, make_folder, printable
+from srez.files import MAX_BYTES, atomic_path, make_folder, printable
 
 # As `sha256sum -c` takes it: in the folder those of the shards, in a shard those of its pictures.
 SUMS = "SHA256SUMS"

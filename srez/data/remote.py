@@ -6,7 +6,7 @@ import threading
 
 import tensorflow as tf
 
-from srez.pictures.image import MAX_BYTES, printable
+from srez.files import MAX_BYTES, printable
 
 
 class File:

@@ -9,7 +9,7 @@ import struct
 import typing
 import zlib
 
-from srez.pictures.image import MAX_BYTES, printable
+from srez.files import MAX_BYTES, printable
 
 OFFSET_BITS = 40  # of a place: a zip of up to 1 TiB
 STORED, DEFLATED, ENCRYPTED, OTHER = range(4)  # how an entry is packed

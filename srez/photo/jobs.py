@@ -4,7 +4,8 @@ import dataclasses
 import re
 from pathlib import Path
 
-from srez.pictures.image import PICTURE_SUFFIXES, printable
+from srez.files import printable
+from srez.pictures.image import PICTURE_SUFFIXES
 
 _NUMBERED = re.compile(r"(.+)_[0-9]+", re.DOTALL)
 

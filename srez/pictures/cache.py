@@ -11,9 +11,9 @@ import numpy as np
 import tqdm
 
 from srez.console import say
+from srez.files import atomic_path
 from srez.pictures.bad import BadImages
 from srez.pictures.crop import CROP_SHAPE
-from srez.pictures.image import atomic_path
 from srez.pictures.load import decode_all
 
 # The file: a header, the pixels, a byte per picture that says whether it is bad, and behind them

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from srez.files import printable
 from srez.pictures.image import (
     BOX_LEFT,
     BOX_SIDE,
@@ -16,7 +17,7 @@ from srez.pictures.image import (
     JPEG_START,
     celeba_box,
     centre_square,
-    printable,
+    jpeg_segments,
     read_image,
 )
 
@@ -110,13 +111,10 @@ def _is_plain_celeba_jpeg(data):
         return False
     if not data.rstrip(b"\0").endswith(JPEG_END):  # cut off, or something is appended
         return False
-    at = 2
-    while at + 10 <= len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+    for marker, content in jpeg_segments(data):
         if marker in (0xE1, 0xEE):  # EXIF may turn it, Adobe's mark may change its colours
             return False
-        if marker in (0xC0, 0xC1, 0xC2):
-            bits, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)
-            return bits == 8 and channels == 3 and (width, height) == (CELEBA_WIDTH, CELEBA_HEIGHT)
-        at += 2 + length
+        if marker in (0xC0, 0xC1, 0xC2):  # the frame: bits, height, width, channels
+            frame = struct.pack(">BHHB", 8, CELEBA_HEIGHT, CELEBA_WIDTH, 3)
+            return content.startswith(frame)
     return False

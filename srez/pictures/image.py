@@ -1,22 +1,19 @@
 """The one way in for pictures and the one way out (Pillow and numpy, no TensorFlow)."""
 
-import contextlib
 import io
 import os
 import re
-import stat
-import tempfile
 import warnings
-from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+
+from srez.files import atomic_path, printable, read_file
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # of an aligned CelebA picture
 CELEBA_EYES = (69, 111), (108, 111)  # (x, y) of the pixels its eyes are aligned to
 BOX_LEFT, BOX_TOP, BOX_SIDE = 25, 60, 128  # what training sees of it: face and some hair
-MAX_BYTES = 2**28  # of a picture's file
 MAX_PIXELS = 120_000_000  # of a picture: a camera's 100 megapixels, and some
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
@@ -68,28 +65,6 @@ def read_image(file, name=None):
         raise OSError(f"{printable(name)}: cannot be read as a picture ({reason})") from error
 
 
-def read_file(path, name=None):
-    """The bytes of a file. Raises OSError: not there, a pipe or a device, or too large."""
-    # Without O_NONBLOCK, to open a pipe is to wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        status = os.fstat(descriptor)
-        name = printable(os.fspath(path) if name is None else name)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(f"{name}: not a regular file")
-        if status.st_size > MAX_BYTES:
-            raise OSError(f"{name}: larger than {MAX_BYTES >> 20} MiB")
-        with open(descriptor, "rb", buffering=0, closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
-
-
-def printable(text):
-    """A file's name for one line of text: line ends, control and invalid characters escaped."""
-    return repr(text)[1:-1]
-
-
 def write_image(path, image):
     """Writes an image [H, W, 3], floats in [0, 1] or uint8, as PNG: whole or not at all.
 
@@ -104,33 +79,6 @@ def to_uint8(image):
     if image.dtype == np.uint8:
         return image
     return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
-
-
-@contextlib.contextmanager
-def atomic_path(path):
-    """Gives a temporary path beside `path` to write to, then renames it; on an error removes it."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=".", dir=path.parent)
-    os.close(handle)
-    try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_UMASK)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def make_folder(path):
-    """Makes a folder, and those it lies in, unless it is there.
-
-    Raises:
-        OSError: it can't be made; a NotADirectoryError if a file of its name is there.
-    """
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise NotADirectoryError(f"{path} is a file: give a folder") from error
 
 
 def celeba_box(image, margin=0):
@@ -161,42 +109,49 @@ def comparison_grid(columns, magnify=1):
     return grid.repeat(magnify, axis=0).repeat(magnify, axis=1)
 
 
+def jpeg_segments(data):
+    """Yields (marker, content) of each segment of a JPEG, an int and bytes, up to its end marker.
+
+    What lies between segments, the pixels too, is skipped: https://www.w3.org/Graphics/JPEG/itu-t81.pdf
+
+    Raises:
+        OSError: it is cut off.
+    """
+    at = len(JPEG_START)
+    while marker := _JPEG_MARKER.search(data, at):
+        if marker[0] == JPEG_END:
+            return
+        start = marker.end()
+        at = start + int.from_bytes(data[start : start + 2], "big")
+        if at > len(data):
+            break
+        yield marker[0][1], data[start + 2 : at]
+    raise OSError("cut off: its end is missing")
+
+
+def _png_chunks(data):
+    """Yields the kind of each chunk of a PNG up to the last. Raises OSError: it is cut off."""
+    at, kind = len(_PNG_START), b""
+    while kind != b"IEND":
+        kind = data[at + 4 : at + 8]
+        at += int.from_bytes(data[at : at + 4], "big") + 12
+        if at > len(data):
+            raise OSError("cut off: its end is missing")
+        yield kind
+
+
 def _refuse_cut_off(data):
     """Raises OSError if a file is empty, or is a JPEG or PNG that doesn't come to its end."""
     if not data:
         raise OSError("empty")
+    parts = ()
     if data.startswith(JPEG_START):
-        step, at = _jpeg_segment, len(JPEG_START)
+        parts = jpeg_segments(data)
     elif data.startswith(_PNG_START):
-        step, at = _png_chunk, len(_PNG_START)
-    else:
-        return
-    for _ in range(_MAX_PARTS):
-        at, is_end = step(data, at)
-        if at > len(data):
-            raise OSError("cut off: its end is missing")
-        if is_end:
-            return
-    raise OSError(f"made of more than {_MAX_PARTS:,} parts")
-
-
-def _jpeg_segment(data, at):
-    """Where a JPEG's next segment ends, beyond the data if that does, and whether it is the last.
-
-    What lies between segments, the pixels too, is skipped: https://www.w3.org/Graphics/JPEG/itu-t81.pdf
-    """
-    marker = _JPEG_MARKER.search(data, at)
-    if marker is None:
-        return len(data) + 1, False
-    if marker[0] == JPEG_END:
-        return marker.end(), True
-    return marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big"), False
-
-
-def _png_chunk(data, at):
-    """Where a PNG's chunk ends, beyond the data if that does, and whether it is the last."""
-    length = int.from_bytes(data[at : at + 4], "big")
-    return at + length + 12, data[at + 4 : at + 8] == b"IEND"
+        parts = _png_chunks(data)
+    for count, _ in enumerate(parts):
+        if count > _MAX_PARTS:
+            raise OSError(f"made of more than {_MAX_PARTS:,} parts")
 
 
 def _reason(error):
@@ -225,12 +180,3 @@ def _to_rgb(image):
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
-
-
-def _read_umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _read_umask()  # once, for reading it sets it for a moment, in all threads

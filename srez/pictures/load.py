@@ -5,10 +5,11 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from srez.files import printable
 from srez.pictures.augment import plain_pair
 from srez.pictures.bad import BadImages
 from srez.pictures.crop import CROP_SHAPE, MARGIN_SIDE, WIGGLE, box_alone, decode, encoded_crop
-from srez.pictures.image import printable, to_uint8
+from srez.pictures.image import to_uint8
 
 # Out of a graph when TensorFlow can't decode a picture, or none can be read.
 BAD_BATCH = (tf.errors.InvalidArgumentError, tf.errors.UnknownError)

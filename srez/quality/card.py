@@ -4,7 +4,7 @@ import datetime
 import string
 from pathlib import Path
 
-from srez.pictures.image import atomic_path
+from srez.files import atomic_path
 from srez.quality.report import LIMITS, TITLES, shown
 
 TEMPLATE = Path(__file__).with_name("MODEL_CARD.md")

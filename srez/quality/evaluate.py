@@ -13,8 +13,9 @@ import tqdm
 
 from srez.console import say
 from srez.data.source import open_source
+from srez.files import atomic_path, make_folder, printable
 from srez.pictures.bad import BadImages
-from srez.pictures.image import atomic_path, comparison_grid, make_folder, printable, to_uint8
+from srez.pictures.image import comparison_grid, to_uint8
 from srez.pictures.load import load_eight_bit
 from srez.quality import descriptors
 from srez.quality.card import write_card

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from srez.console import say
-from srez.pictures.image import atomic_path
+from srez.files import atomic_path
 from srez.run.weights import load_generator
 from srez_model import UpConv2DTranspose
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srez.pictures.image import atomic_path
+from srez.files import atomic_path
 from srez.quality.charts import histogram, line_chart
 from srez.quality.metrics import MAX_DECIBELS
 

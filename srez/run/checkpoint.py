@@ -19,7 +19,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from srez.console import say
-from srez.pictures.image import make_folder
+from srez.files import make_folder
 
 FORMAT = 1  # of a checkpoint; raise it when older programs couldn't read it
 LOCK = "lock"  # the file in checkpoint_dir that says whose it is

@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from srez.console import say
-from srez.pictures.image import atomic_path, make_folder
+from srez.files import atomic_path, make_folder
 
 LOSSES, METRICS = "losses.csv", "metrics.csv"
 EVENTS = "events.out.tfevents.*"

@@ -135,7 +135,7 @@ def test_all_orientations_of_exif_are_turned_as_pillow_does(picture):
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path):
     with open(tmp_path / "large.jpg", "wb") as file:
-        file.truncate(srez.pictures.image.MAX_BYTES + 1)
+        file.truncate(srez.files.MAX_BYTES + 1)
     with pytest.raises(OSError, match=r"large\.jpg: larger than 256 MiB"):
         srez.pictures.image.read_image(tmp_path / "large.jpg")
 
@@ -184,7 +184,7 @@ def test_a_picture_written_and_read_is_the_same(tmp_path, picture):
 
 
 def test_what_a_killed_write_leaves_is_hidden(tmp_path):
-    with srez.pictures.image.atomic_path(tmp_path / "out.png"):
+    with srez.files.atomic_path(tmp_path / "out.png"):
         [name] = os.listdir(tmp_path)  # all that there is until the end
         assert name.startswith(".")
 
