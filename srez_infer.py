@@ -23,6 +23,7 @@ from srez.pictures.image import (
     read_image,
     write_image,
 )
+from srez.pictures.resize import interpolate
 from srez.quality.descriptors import find_faces, missing
 from srez.run.weights import load_generator, upscale
 from srez_model import SCALE
@@ -187,8 +188,8 @@ def _write_comparison(path, low_res, results):
     """Writes inputs [n, h, w, 3], bicubic interpolation and results [n, H, W, 3], side by side."""
     shape = results.shape[1:3]
     columns = [
-        tf.image.resize(low_res, shape, method="nearest").numpy(),
-        tf.image.resize(low_res, shape, method="bicubic").numpy(),
+        interpolate(low_res, "nearest").numpy(),
+        interpolate(low_res, "bicubic").numpy(),
         results,
     ]
     write_image(path, comparison_grid(columns, max(COMPARISON_SIDE // max(shape), 1)))

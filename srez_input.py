@@ -1,4 +1,4 @@
-"""From pictures to batches of (low_res, high_res): decode, augment, pair.
+"""From pictures to batches of (low_res, high_res): order, crop, jitter, pairs.
 
 Every random draw is a function of (random_seed, batch number): `Batches` can start at any batch, at
 once, and give what a run that came this far would get.
@@ -11,13 +11,13 @@ import tensorflow as tf
 
 from srez.pictures.augment import augmented_pair
 from srez.pictures.bad import BadImages
-from srez.pictures.crop import WIGGLE, box_alone, decode, encoded_crop
-from srez.pictures.image import BOX_SIDE
-from srez.pictures.load import BAD_BATCH, unbroken, unless_bad
+from srez.pictures.crop import CROP_SHAPE, WIGGLE, cut, decode, decode_alone, encoded_crop
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
+AUGMENT_STREAM = 1  # of random numbers; srez_train has its own for the noise
 
-AUGMENT_STREAM = 1  # of random numbers; srez_trainer has its own for the noise
+# Out of a graph when a picture can't be decoded, or none can be read.
+_FAILED = (tf.errors.InvalidArgumentError, tf.errors.UnknownError)
 
 
 class Batches:
@@ -25,92 +25,83 @@ class Batches:
 
     A batch is (low_res [B, S/4, S/4, 3], high_res [B, S, S, 3]), float32 in [0, 1], with B =
     batch_size and S = sample_size. Place p = batch * B + i of the order is picture p mod n of a
-    permutation of `files` made for epoch p // n: batches straddle epochs, nothing is dropped. With
-    a `share` (first, end) only those places of each batch are made.
+    permutation of `files` made for epoch p // n: batches straddle epochs, nothing is dropped.
 
-    With a Cache nothing is decoded any more. A picture that can't be read is noted in
-    `bad_images`, a BadImages, and another one takes its place. Where MAX_TRIES in a row
-    are bad, whatever reads raises OSError.
+    All batches are made by one graph. It reads pictures from the source, or from a
+    pictures.cache.Cache. A picture that turns out bad is noted in `bad_images`, and the graph runs
+    again: in place of a bad picture it takes another one, the same each time.
     """
 
     def __init__(
-        self,
-        source,
-        files,
-        batch_size,
-        sample_size,
-        random_seed,
-        cache=None,
-        bad_images=None,
-        share=None,
+        self, source, files, batch_size, sample_size, random_seed, cache=None, bad_images=None
     ):
         self.source = source
         self.files = np.asarray(files, np.int64)
         # Made here, it is an input of the graph; a constant in it may hold no more than 2 GiB.
-        self.numbers = tf.constant(self.files)
+        self._numbers = tf.constant(self.files)
         self.batch_size = batch_size
-        self.first, self.end = share or (0, batch_size)
         self.sample_size = sample_size
         self.random_seed = random_seed
-        self.cache = cache
+        self._cache = cache
         self.bad_images = bad_images or BadImages(len(self.files), limit=1.0)
-        # One graph for all iterators, which are made anew behind a bad batch.
-        self._fast = tf.function(self._make, input_signature=[tf.TensorSpec([], tf.int64)])
+        self._graph = tf.function(self._make, reduce_retracing=True)
 
-    def dataset(self, start=0):
-        """A tf.data.Dataset of the batches from number `start` on, each made in the graph.
+    def iterate(self, start=0, share=None):
+        """Yields the batches from number `start` on; with a share (first, end) those places only.
 
-        A picture that TensorFlow alone finds to be bad ends it with a
-        tf.errors.InvalidArgumentError, MAX_TRIES bad ones in a row with a tf.errors.UnknownError.
+        Raises:
+            OSError: MAX_TRIES pictures in a row can't be read.
         """
-        batches = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
-        return batches.map(self._fast, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        while True:
+            try:
+                for batch in self._dataset(start, share):
+                    yield batch
+                    start += 1
+            except _FAILED:
+                if not self._find_bad(start, share or (0, self.batch_size)):
+                    raise
 
-    def iterate(self, start=0):
-        """Yields the batches from number `start` on, and gets over pictures that fail to decode."""
-        yield from unbroken(self.dataset, self._with_care, start)
+    def make(self, batch, share=None):
+        """The batch of a number, or a share (first, end) of it, at once; not for graphs.
 
-    def make(self, batch):
-        """The batch of a number, at once; not for graphs."""
-        try:
-            return self._fast(tf.cast(batch, tf.int64))
-        except BAD_BATCH:
-            return self._with_care(batch)
+        Raises OSError as `iterate` does.
+        """
+        while True:
+            try:
+                return self._graph(tf.constant(batch, tf.int64), share or (0, self.batch_size))
+            except _FAILED:
+                if not self._find_bad(batch, share or (0, self.batch_size)):
+                    raise
 
     def files_of(self, batch):
-        """The numbers [B] of the pictures of batch number `batch`, all shares of it."""
+        """The numbers [B] of the pictures of batch number `batch`."""
         return self.files[self._order(tf.constant(batch, tf.int64)).numpy()]
 
     def draw(self, batch):
-        """A batch's pictures [B], their boxes' offsets [B, 2] and the jitter's draws [4, B].
-
-        They are drawn for the whole batch, and of that the share is taken.
-        """
-        order = self._order(batch)[self.first : self.end]
+        """A batch's pictures [B], their boxes' offsets [B, 2] and the jitter's draws [4, B]."""
         seed = batch_seed(self.random_seed, AUGMENT_STREAM, batch)
-        draws = tf.random.stateless_uniform([6, self.batch_size], seed)[:, self.first : self.end]
+        draws = tf.random.stateless_uniform([6, self.batch_size], seed)
         offsets = tf.transpose(tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32))
-        return tf.gather(self.numbers, order), offsets, draws[2:]
+        return tf.gather(self._numbers, self._order(batch)), offsets, draws[2:]
 
-    def _with_care(self, batch):
-        """The same batch, but for the pictures that can't be decoded: others take their places."""
-        batch = int(batch)
-        picked, offsets, draws = self.draw(tf.constant(batch, tf.int64))
-        take = self._decode_each if self.cache is None else self._cut
-        boxes = take(picked.numpy(), offsets.numpy(), batch)
-        return augmented_pair(tf.constant(boxes), draws, self.sample_size)
+    def _dataset(self, start, share):
+        make = functools.partial(self._graph, share=share or (0, self.batch_size))
+        batches = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+        return batches.map(make, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
-    def _make(self, batch):
+    def _make(self, batch, share):
+        first, end = share
         picked, offsets, draws = self.draw(batch)
-        count = self.end - self.first
-        if self.cache is None:
-            encoded = tf.numpy_function(self._read, [picked, batch], tf.string, stateful=False)
-            boxes = decode(tf.ensure_shape(encoded, [count]), offsets)
+        picked = picked[first:end]
+        if self._cache is None:
+            read = functools.partial(self._read_all, first=first)
+            encoded = tf.numpy_function(read, [picked, batch], tf.string, stateful=False)
+            crops = decode(tf.ensure_shape(encoded, [end - first]))
         else:
-            inputs = [picked, offsets, batch]
-            boxes = tf.numpy_function(self._cut, inputs, tf.uint8, stateful=False)
-            boxes = tf.ensure_shape(boxes, [count, BOX_SIDE, BOX_SIDE, 3])
-        return augmented_pair(boxes, draws, self.sample_size)
+            read = functools.partial(self._cached_all, first=first)
+            crops = tf.numpy_function(read, [picked, batch], tf.uint8, stateful=False)
+            crops = tf.ensure_shape(crops, [end - first, *CROP_SHAPE])
+        return augmented_pair(cut(crops, offsets[first:end]), draws[:, first:end], self.sample_size)
 
     def _order(self, batch):
         """Which of the `files` [B] are in a batch."""
@@ -125,46 +116,42 @@ class Batches:
         # A batch is no larger than an epoch, so it lies in two epochs at most.
         return tf.where(places // count == first, order(first), order(first + 1))
 
-    def _read(self, picked, batch):
-        """The encoded crops of the picked pictures."""
-        encode = functools.partial(encoded_crop, self.source)
-        crops = [
-            self._first_good(number, (batch, place), encode)
-            for place, number in enumerate(picked, self.first)
-        ]
-        return np.array(crops, dtype=object)
+    def _read_all(self, picked, batch, first):
+        """The encoded crops of the picked pictures; good ones in place of the bad."""
+        found = self._good_ones(picked, batch, first, functools.partial(encoded_crop, self.source))
+        return np.array([crop for _, crop in found], dtype=object)
 
-    def _decode_each(self, picked, offsets, batch):
-        """The boxes, uint8 [B, 128, 128, 3], of the picked pictures."""
-        boxes = []
-        for place, (number, offset) in enumerate(zip(picked, offsets, strict=True), self.first):
-            get = functools.partial(box_alone, self.source, offset=offset)
-            boxes.append(self._first_good(number, (batch, place), get))
-        return np.stack(boxes)
+    def _cached_all(self, picked, batch, first):
+        """The same from the cache, uint8 [n, 144, 144, 3]."""
+        found = self._good_ones(picked, batch, first, self._cache.crop)
+        return np.stack([crop for _, crop in found])
 
-    def _cut(self, picked, offsets, batch):
-        """The boxes, uint8 [B, 128, 128, 3], of the same pictures from the cache."""
-        boxes = np.empty((len(picked), BOX_SIDE, BOX_SIDE, 3), np.uint8)
-        for place, (number, (row, column)) in enumerate(zip(picked, offsets, strict=True)):
-            candidates = self._candidates(number, (batch, self.first + place))
-            good = next(candidate for candidate in candidates if not self.cache.bad[candidate])
-            boxes[place] = self.cache.crops[good, row : row + BOX_SIDE, column : column + BOX_SIDE]
-        return boxes
+    def _good_ones(self, picked, batch, first, read):
+        """[(number, what `read` gives)] for each place; for a bad picture another one's."""
+        found = []
+        for place, number in enumerate(picked, first):
+            draws = np.random.default_rng((self.random_seed, int(batch), place))
+            for _ in range(MAX_TRIES + 1):
+                if not self.bad_images.is_bad(number):
+                    with self.bad_images.noting(number, self.source.names[number]):
+                        found.append((number, read(number)))
+                        break
+                number = self.files[draws.integers(len(self.files))]
+            else:
+                raise OSError(
+                    f"{MAX_TRIES} pictures in a row can't be read: is this a folder of pictures?"
+                )
+        return found
 
-    def _first_good(self, number, key, get):
-        """What `get` makes of the picture, or if it is bad of the first good one drawn from key."""
-        for candidate in self._candidates(number, key):
-            found = unless_bad(get, self.source, candidate, self.bad_images)
-            if found is not None:
-                return found
-
-    def _candidates(self, number, key):
-        """The picture's number, then others drawn from key; an OSError after MAX_TRIES."""
-        yield number
-        draws = np.random.default_rng((self.random_seed, *map(int, key)))
-        for _ in range(MAX_TRIES):
-            yield self.files[draws.integers(len(self.files))]
-        raise OSError(f"{MAX_TRIES} pictures in a row can't be read: is this a folder of pictures?")
+    def _find_bad(self, batch, share):
+        """Decodes a failed batch's pictures one by one; returns whether a bad one was found."""
+        first, end = share
+        read = functools.partial(encoded_crop, self.source)
+        crops = self._good_ones(self.files_of(batch)[first:end], batch, first, read)
+        for number, crop in crops:
+            with self.bad_images.noting(number, self.source.names[number]):
+                decode_alone(crop)
+        return any(self.bad_images.is_bad(number) for number, _ in crops)
 
 
 def batch_seed(random_seed, stream, batch):

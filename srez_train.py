@@ -1,40 +1,48 @@
-"""Sets a training up: the device, the data, what to go on from; then runs its loop."""
+"""Training: the step that updates both networks, and the loop around it.
+
+Read from top to bottom: `train` sets a training up, `Run` is its loop, `Trainer` its step.
+"""
 
 import contextlib
 import dataclasses
-import re
+import json
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
+import srez_model
 from srez.console import say
-from srez.data.source import open_source, split_source
+from srez.data.source import open_source
+from srez.data.split import MAX_VALIDATION
+from srez.drawn.faces import NOTICE
+from srez.files import write_text
 from srez.parallel.cluster import Cluster
+from srez.parallel.replicas import Replicas
 from srez.pictures.bad import BadImages
 from srez.pictures.cache import open_cache
-from srez.quality.validation import warn_of_schedule
+from srez.pictures.image import comparison_grid, write_image
+from srez.pictures.load import eight_bit, load_pictures
+from srez.pictures.resize import interpolate
+from srez.quality.validation import Validation, Watch, warn_of_schedule
 from srez.run import device
-from srez.run.checkpoint import (
-    batch_of,
-    checkpoint_name,
-    is_whole,
-    locked,
-    newest_checkpoint,
-    read_run,
-    restore,
-    set_aside,
-)
-from srez.run.logs import EVENTS, LOSSES, METRICS
-from srez.run.progress import totals_reached
-from srez.run.resume import changed_options, resumed_split
-from srez.run.stop import Signals
-from srez_loop import Run
-from srez_trainer import Trainer
+from srez.run.checkpoint import Checkpoints, restore
+from srez.run.logs import METRICS, Logs, NoLogs
+from srez.run.progress import Progress, Totals
+from srez.run.resume import claimed
+from srez.run.stop import Stopping
+from srez_input import Batches, batch_seed
 
-RESULTS = ("batch*_out.png", LOSSES, METRICS, EVENTS)  # of a run, in its train_dir
+SHEET_ROWS = 8  # faces on a sheet
+NOISE_STREAM = 2  # of random numbers; srez_input has its own for the augmentation
+
+# Batches over which the average's batch statistics are re-estimated: enough for the occasion, and
+# so few that it costs under 3 % of the training (a batch costs a third of a training step).
+CHECKPOINT_STATISTICS = {"share": 1 / 20, "least": 4, "most": 60}
+SHEET_STATISTICS = {"share": 1 / 40, "least": 1, "most": 8}
 
 
-def train(config):
+def train(options):
     """Trains until --train_time or --train_batches is reached, from the newest checkpoint if any.
 
     Writes sheets and logs to train_dir, checkpoints to checkpoint_dir; on Ctrl-C or SIGTERM it
@@ -44,126 +52,384 @@ def train(config):
         OSError: the data, or a checkpoint, can't be used; one line that says what to do.
         SystemExit: after a signal, when all is saved, with the status that shells give it.
     """
-    say(device.set_up(config.log_device_placement, config.deterministic))
-    cluster = Cluster(config.strategy)
+    say(device.set_up(options.log_device_placement, options.deterministic))
+    cluster = Cluster(options.strategy)
     with cluster.naming_the_lost(), cluster.only_the_chief_speaks():
-        config = dataclasses.replace(config, precision=device.choose_precision(config.precision))
-        say(f"{cluster}\nComputing in {config.precision}.")
-        _check_spread(config, cluster)
-        _train(config, cluster)
+        precision = device.choose_precision(options.precision)
+        say(f"{cluster}\nComputing in {precision}.")
+        cluster.check(options.batch_size, options.jit_compile, options.cache)
+        warn_of_schedule(options.train_batches, options.learning_rate_half_life)
+        options = dataclasses.replace(
+            options, dataset=options.training_dataset, precision=precision
+        )
+        if options.dataset is None:
+            say(NOTICE)
+        source = open_source(options.dataset)
+        cluster.check_the_same(source.fingerprint, f"pictures in --dataset={options.dataset}")
+        with claimed(options, cluster, source) as start:
+            trainer = Trainer(options, cluster.strategy)
+            if start.checkpoint and _is_done(trainer, start):
+                return
+            say(
+                f"{len(start.split.train)} training, {len(start.split.validation)} validation and "
+                f"{len(start.split.test)} test pictures from {source.label}, {start.split.note}."
+            )
+            with Stopping(cluster) as stopping:
+                Run(trainer, cluster, source, start).loop(stopping)
 
 
-def _train(config, cluster):
-    warn_of_schedule(config.train_batches, config.learning_rate_half_life)
-    if config.dataset is None:
-        _say_sample_faces()
-    source = open_source(config.dataset)
-    cluster.check_the_same(source.fingerprint, f"pictures in --dataset={config.dataset}")
-    with contextlib.ExitStack() as stack:
-        checkpoint = _find_checkpoint(config, cluster, stack)
-        options = config.of_training() | {"source": source.label}
-        if checkpoint:
-            kept = read_run(checkpoint)
-            changes = changed_options(checkpoint, kept["options"], options)
-            split = resumed_split(checkpoint, kept["files"], source)
-        else:
-            kept, changes = {"bad_images": [], "best": None}, []
-            split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)
-            if cluster.is_chief and _make_room(config):
-                stack.enter_context(locked(config.checkpoint_dir))
-        trainer = Trainer(config, cluster.strategy)
-        if checkpoint and _resume(checkpoint, trainer, changes):
-            return
+class Trainer:
+    """The networks, optimizers and counters of a training, and the step that advances them.
+
+    `options` are srez.options.Options, but the precision is not "auto". Under a tf.distribute
+    `strategy` with several replicas each of them takes its share of every batch.
+    """
+
+    def __init__(self, options, strategy=None):
+        self.options = options
+        self.replicas = Replicas(strategy, options.sync_batch_norm)
+        with self.replicas.strategy.scope():
+            self._build()
+        self.batch = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)
+        self._step = tf.function(self._train_step, jit_compile=options.jit_compile)
+
+    def _build(self):
+        keras.utils.set_random_seed(self.options.random_seed)
+        precision, sync = self.options.precision, self.replicas.sync
+        self.generator = srez_model.build_generator(precision=precision, sync=sync)
+        self.discriminator = srez_model.build_discriminator(precision=precision, sync=sync)
+        # Its batch statistics are those of the last batch seen: see `refresh_average`.
+        self.average = srez_model.build_generator(momentum=0.0, precision=precision)
+        self.average.set_weights(self.generator.get_weights())
+        self.generator_optimizer = self._optimizer(self.generator)
+        self.discriminator_optimizer = self._optimizer(self.discriminator)
+
+    def _optimizer(self, network):
+        options = self.options
+        learning_rate = keras.optimizers.schedules.ExponentialDecay(
+            options.learning_rate_start, options.learning_rate_half_life, 0.5, staircase=True
+        )
+        optimizer = keras.optimizers.Adam(
+            learning_rate, beta_1=options.learning_beta1, epsilon=options.epsilon
+        )
+        if options.precision == "float16":  # its small gradients would vanish unscaled
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(network.trainable_variables)
+        return optimizer
+
+    @property
+    def state(self):
+        """All that a checkpoint holds of the training, by name."""
+        return {
+            "average": self.average,
+            "batch": self.batch,
+            "discriminator": self.discriminator,
+            "discriminator_optimizer": self.discriminator_optimizer,
+            "generator": self.generator,
+            "generator_optimizer": self.generator_optimizer,
+            "seconds": self.seconds,
+        }
+
+    @property
+    def traces(self):
+        """How often the step was traced; more than once would cost seconds each time."""
+        return self._step.experimental_get_tracing_count()
+
+    def train_step(self, low_res, high_res):
+        """Updates both networks from one forward pass; returns scalars by TensorBoard name.
+
+        low_res [B, H, W, 3] and high_res [B, 4H, 4W, 3] are float32 in [0, 1]: the batch, or of
+        several processes' batch this one's share.
+        """
+        return self._step(*self.replicas.share_out(low_res, high_res))
+
+    def _train_step(self, low_res, high_res):
+        scalars = self.replicas.run(self._replica_step, low_res, high_res)
+        self.batch.assign_add(1)
+        self._update_average()
+        return scalars
+
+    def _replica_step(self, low_res, high_res):
+        scalars, generator_gradients, discriminator_gradients = self.gradients(low_res, high_res)
+        self.replicas.apply(self.generator_optimizer, generator_gradients)
+        self.replicas.apply(self.discriminator_optimizer, discriminator_gradients)
+        self.replicas.average_statistics(self.generator, self.discriminator)
+        return self.replicas.mean(scalars)
+
+    def gradients(self, low_res, high_res):
+        """(scalars, the generator's gradients, the discriminator's), of one forward pass.
+
+        In float16 the gradients are those of the scaled losses, as the optimizers expect them.
+        """
+        with tf.GradientTape(persistent=True) as tape:
+            generated = self.generator(low_res + self._noise(low_res), training=True)
+            fake_logits = self.discriminator(generated, training=True)
+            real_logits = self.discriminator(high_res, training=True)
+            gene_loss = srez_model.generator_loss(
+                fake_logits, generated, low_res, self.options.gene_l1_factor
+            )
+            real_loss, fake_loss = srez_model.discriminator_losses(real_logits, fake_logits)
+            scaled_gene_loss = self.generator_optimizer.scale_loss(gene_loss)
+            scaled_disc_loss = self.discriminator_optimizer.scale_loss(real_loss + fake_loss)
+        scalars = {
+            "loss/gene_loss": gene_loss,
+            "loss/gene_l1_loss": srez_model.l1_loss(generated, low_res),
+            "loss/gene_ce_loss": srez_model.adversarial_loss(fake_logits),
+            "loss/disc_real_loss": real_loss,
+            "loss/disc_fake_loss": fake_loss,
+            "logits/real": tf.reduce_mean(real_logits),
+            "logits/fake": tf.reduce_mean(fake_logits),
+            "learning_rate": self.generator_optimizer.learning_rate,
+        }
+        if self.options.precision == "float16":
+            scalars["loss_scale"] = self.generator_optimizer.dynamic_scale
+        return (
+            scalars,
+            tape.gradient(scaled_gene_loss, self.generator.trainable_variables),
+            tape.gradient(scaled_disc_loss, self.discriminator.trainable_variables),
+        )
+
+    def _noise(self, low_res):
+        """The noise on a share of the batch: that of the whole batch, cut."""
+        shape = self.replicas.whole(tf.shape(low_res))
+        seed = batch_seed(self.options.random_seed, NOISE_STREAM, self.batch)
+        noise = tf.random.stateless_normal(
+            shape, seed, stddev=self.options.noise_level, dtype=low_res.dtype
+        )
+        return self.replicas.mine(noise)
+
+    def _update_average(self):
+        batch = tf.cast(self.batch, tf.float32)
+        decay = tf.minimum(self.options.ema, (1.0 + batch) / (10.0 + batch))
+
+        def update(average, weight):
+            average.assign(weight + tf.cast(decay, weight.dtype) * (average - weight))
+
+        for average, weight in zip(
+            self.average.trainable_variables, self.generator.trainable_variables, strict=True
+        ):
+            extended = self.replicas.strategy.extended
+            extended.update(average.value, update, args=(weight.value,))
+
+    def refresh_average(self, low_res_batches):
+        """Re-estimates the average's batch statistics: their mean over the batches [B, H, W, 3].
+
+        Its weights never were in one network with the moving statistics of training, so it needs
+        its own: https://arxiv.org/abs/1803.05407.
+        """
+        statistics = [self._batch_statistics(low_res) for low_res in low_res_batches]
+        for variable, *values in zip(
+            self.average.non_trainable_variables, *statistics, strict=True
+        ):
+            variable.assign(tf.add_n(values) / len(values))
+
+    @tf.function(reduce_retracing=True)
+    def _batch_statistics(self, low_res):
+        self.average(low_res, training=True)
+        return [tf.identity(variable) for variable in self.average.non_trainable_variables]
+
+
+class Run:
+    """A training under way: a Trainer, its pictures, and what it writes.
+
+    Of several processes, those of a parallel.cluster.Cluster, the chief alone writes: the others
+    train with it. `start` is a run.resume.Start, `source` a data.source.Source.
+    """
+
+    def __init__(self, trainer, cluster, source, start):
+        self.options = options = trainer.options
+        self.trainer = trainer
+        self.cluster = cluster
+        self.source = source
+        self.start = start
+        self.best = start.best
+        self.bad_images = BadImages(len(start.split.train), options.max_bad_images / 100)
+        self.bad_images.restore(start.bad_images)
+        self.batches = Batches(
+            source,
+            start.split.train,
+            options.batch_size,
+            options.sample_size,
+            options.random_seed,
+            open_cache(source, options.cache, self.bad_images),
+            self.bad_images,
+        )
+        batch, totals = int(trainer.batch), Totals(options.train_batches, options.train_time)
+        self.logs = Logs(options.train_dir, batch) if cluster.is_chief else NoLogs()
+        self.progress = Progress(
+            totals,
+            batch,
+            float(trainer.seconds),
+            options.batch_size,
+            len(start.split.train),
+            self.logs,
+        )
+        self.checkpoints = Checkpoints(
+            options.checkpoint_dir,
+            options.checkpoint_period,
+            options.checkpoint_minutes,
+            options.keep_every,
+            batch,
+        )
+        self.watch = Watch(trainer.state, options.learning_rate_start)
+        self.test_faces, self.validation = None, Validation(None)
+        if cluster.is_chief:
+            self._load_faces()
+
+    def _load_faces(self):
+        """Loads the faces of the sheets and of the validation."""
+        split, size = self.start.split, self.options.sample_size
+        files = split.test[:SHEET_ROWS]
+        numbers, *self.test_faces = load_pictures(self.source, files, size, self.bad_images)
+        if not numbers:
+            raise OSError(f"none of the {len(files)} test pictures of {self.source.label} is good")
+        if self.options.evaluate_period and len(split.validation):
+            files = split.validation[:MAX_VALIDATION]
+            numbers, *faces = load_pictures(self.source, files, size, self.bad_images)
+            if numbers:
+                self.validation = Validation([eight_bit(images) for images in faces])
+
+    def loop(self, stopping):
+        """Steps until it is time to stop, a run.stop.Stopping; writes what is due, and saves.
+
+        Raises:
+            OSError: the numbers diverged, too many pictures are bad, at the end no checkpoint
+                could be written, or another process has gone.
+            SystemExit: a signal came, and all is saved: with the status that shells give it.
+        """
+        trainer, progress = self.trainer, self.progress
+        batch = int(trainer.batch)
+        if self.cluster.is_chief:
+            self._write_start(batch)
+        share = self.cluster.share(self.options.batch_size)
+        with progress, contextlib.closing(self.batches.iterate(batch, share)) as batches:
+            while not stopping.now(progress):
+                with progress.waiting():
+                    low_res, high_res = next(batches)
+                scalars = trainer.train_step(low_res, high_res)
+                batch += 1
+                self.watch.note(batch, scalars)
+                shown = progress.advance(batch, scalars)
+                if shown:
+                    self._check(batch)
+                    self.watch.warn(batch, shown)
+                if self.cluster.is_chief:
+                    self._write_what_is_due(batch)
+        if self.cluster.is_chief:
+            self._write_last(batch, stopping.signal)
+        self.cluster.wait_for_all()  # the chief has saved
+        if stopping.signal:
+            saved = f"Saved at batch {batch}: the same command goes on from there."
+            say(saved if batch else "Stopped before the first batch.")
+            raise SystemExit(128 + stopping.signal)
         say(
-            f"{len(split.train)} training, {len(split.validation)} validation and "
-            f"{len(split.test)} test pictures from {source.label}, {split.note}."
-        )
-        bad_images = BadImages(len(split.train), config.max_bad_images / 100)
-        bad_images.restore(kept["bad_images"])
-        with _reading_errors(), Signals() as signals:
-            cache = open_cache(source, config.cache, bad_images)
-            best = kept.get("best")
-            run = Run(trainer, cluster, source, split, options, cache, bad_images, best)
-            run.start()
-            run.loop(signals)
-
-
-def _check_spread(config, cluster):
-    """Raises OSError for options that go with one replica, or one process, only."""
-    cluster.share(config.batch_size)
-    if cluster.replicas > 1 and config.jit_compile:
-        raise OSError(
-            f"--jit_compile is for one replica, and there are {cluster.replicas}: leave it out"
-        )
-    if cluster.workers > 1 and config.cache != "none":
-        raise OSError(
-            f"--cache={config.cache} holds all pictures, and each of the {cluster.workers} "
-            "processes reads a share of them: leave it out"
+            f"Finished: {progress.done} "
+            f"{progress.waiting_share:.2%} of the time went into waiting for data."
         )
 
+    def _write_start(self, batch):
+        with self.logs.tolerating("options.json"):
+            text = json.dumps(self.start.options, indent=2)
+            write_text(Path(self.options.train_dir, "options.json"), f"{text}\n")
+        if batch == 0:
+            self.write_sheet(0)
 
-def _find_checkpoint(config, cluster, stack):
-    """The checkpoint to go on from, the same for all processes, or None; locks the folder."""
-    checkpoint = None
-    if cluster.is_chief:
-        stack.enter_context(locked(config.checkpoint_dir))
-        checkpoint = newest_checkpoint(config.checkpoint_dir) if config.resume else None
-    batch = cluster.from_chief(batch_of(checkpoint) if checkpoint else 0)
-    if not batch or cluster.is_chief:
-        return checkpoint
-    path = Path(config.checkpoint_dir, checkpoint_name(batch))
-    if not is_whole(path):
-        raise OSError(
-            f"worker {cluster.index} doesn't find {path}, which worker 0 goes on from: "
-            "--checkpoint_dir has to be a folder that all workers share"
-        )
-    return path
+    def _write_what_is_due(self, batch):
+        options = self.options
+        if batch % options.summary_period == 0:
+            self.write_sheet(batch)
+        if options.evaluate_period and batch % options.evaluate_period == 0:
+            self.evaluate(batch)
+        if self.checkpoints.is_due(batch, is_last=bool(self.progress.done)):
+            self._refresh_average(
+                batch, batch - self.checkpoints.saved_batch, **CHECKPOINT_STATISTICS
+            )
+            if not self._save(batch, self.best):
+                say("Training goes on; the next try is in a minute.")
+
+    def _write_last(self, batch, signal_number):
+        """Writes what a finished training leaves, and saves what is not saved yet."""
+        options, since = self.options, batch - self.checkpoints.saved_batch
+        if not signal_number:
+            since = options.checkpoint_period
+            if batch % options.summary_period:
+                self.write_sheet(batch)
+            if options.evaluate_period and batch % options.evaluate_period:
+                self.evaluate(batch)
+        if self.checkpoints.saved_batch == batch:
+            return
+        self._refresh_average(batch, since, **CHECKPOINT_STATISTICS)
+        if not self._save(batch, self.best):
+            raise OSError(
+                f"the last checkpoint could not be written to --checkpoint_dir="
+                f"{options.checkpoint_dir}: make room; the one before is whole, and the same "
+                "command goes on from it"
+            )
+
+    def write_sheet(self, batch):
+        """Writes train_dir/batch%06d_out.png, a row per test face, and shows it in TensorBoard."""
+        self._refresh_average(batch, self.options.summary_period, **SHEET_STATISTICS)
+        low_res, high_res = self.test_faces
+        generated = self.trainer.average(low_res, training=False)
+        plain = (interpolate(low_res, method) for method in ("nearest", "bicubic"))
+        sheet = comparison_grid([*plain, generated, high_res])
+        with self.logs.tolerating("sheets"):
+            write_image(Path(self.options.train_dir, f"batch{batch:06d}_out.png"), sheet)
+        self.logs.sheet(batch, sheet)
+
+    def evaluate(self, batch):
+        """Measures the average on the validation faces, logs it, and saves it if it is the best."""
+        self._refresh_average(batch, self.options.evaluate_period, **CHECKPOINT_STATISTICS)
+        rows, best = self.validation.measure(batch, self.trainer.average, self.best)
+        if rows:
+            self.logs.scalars(batch, rows, METRICS)
+        if best is not self.best and self._save(batch, best):
+            self.best = best
+
+    def _refresh_average(self, batch, period, share, least, most):
+        count = min(max(int(min(batch, period) * share), least), most)
+        first = max(batch - count, 0)
+        numbers = range(first, first + count)
+        self.trainer.refresh_average(self.batches.make(number)[0] for number in numbers)
+
+    def _save(self, batch, best):
+        """Saves a checkpoint, which says what is `best`; returns whether it could."""
+        self._check(batch)
+        self.trainer.seconds.assign(self.progress.seconds)
+        run = {
+            "options": self.start.options,
+            "files": self.start.files,
+            "bad_images": self.bad_images.rows,
+            "best": best,
+        }
+        return self.checkpoints.save(batch, run, self.trainer.state)
+
+    def _check(self, batch):
+        """Raises OSError where going on makes no sense; names bad pictures in bad_images.txt."""
+        index = self.cluster.index  # each process knows of its own share's
+        name = f"bad_images_{index}.txt" if index else "bad_images.txt"
+        with self.logs.tolerating(name):
+            self.bad_images.write(Path(self.options.train_dir, name))
+        self.bad_images.check()
+        bad = self.watch.diverged_at(batch)
+        if bad:
+            numbers = self.batches.files_of(bad - 1)
+            raise OSError(
+                f"losses or weights are not finite since batch {bad}, with the pictures "
+                f"{', '.join(repr(self.source.names[number]) for number in numbers)}: lower "
+                f"--learning_rate_start or use --precision=float32; the checkpoints in "
+                f"--checkpoint_dir={self.options.checkpoint_dir} are from before"
+            )
 
 
-def _resume(checkpoint, trainer, changes):
+def _is_done(trainer, start):
     """Takes the checkpoint up, says so, and returns whether all is done already."""
-    config = trainer.config
-    restore(checkpoint, **trainer.state)
-    done = totals_reached(
-        int(trainer.batch), float(trainer.seconds), config.train_batches, config.train_time
-    )
+    restore(start.checkpoint, **trainer.state)
+    totals = Totals(trainer.options.train_batches, trainer.options.train_time)
+    done = totals.reached(int(trainer.batch), float(trainer.seconds))
     if done:
         say(f"Nothing to do: {done}")
     else:
-        say("\n".join([f"Resuming from {checkpoint}.", *changes]))
+        say("\n".join([f"Resuming from {start.checkpoint}.", *start.changes]))
     return bool(done)
-
-
-@contextlib.contextmanager
-def _reading_errors():
-    """Takes TensorFlow's wrapping off an OSError that was raised while a batch was read."""
-    try:
-        yield
-    except tf.errors.UnknownError as error:
-        reasons = re.findall("^OSError: (.*)", error.message, re.MULTILINE)
-        if not reasons:
-            raise
-        raise OSError(reasons[0]) from error
-
-
-def _make_room(config):
-    """Moves aside what is in the way of a new run: old results, logs without a checkpoint.
-
-    Returns whether checkpoint_dir was moved.
-    """
-    has_results = any(any(Path(config.train_dir).glob(pattern)) for pattern in RESULTS)
-    folders = [config.train_dir] if has_results or not config.resume else []
-    if not config.resume:
-        folders.append(config.checkpoint_dir)
-    moved = set_aside(folders)
-    for old, new in moved.items():
-        say(f"Moved an earlier run's results aside: {old} is now {new}.")
-    return not Path(config.checkpoint_dir).is_dir()
-
-
-def _say_sample_faces():
-    say(
-        "*** No dataset: training on the built-in sample faces, which are drawn, not photographed."
-        "\n*** For real ones get img_align_celeba.zip (https://mmlab.ie.cuhk.edu.hk/projects/"
-        "CelebA.html)\n*** and give --dataset=img_align_celeba.zip, or unpack it into dataset/."
-    )

@@ -1,9 +1,9 @@
 """Compares averages of the generator's weights: python -m bench.ema DATASET FOLDER [PRECISION].
 
 Trains 2,000 batches once and keeps the AVERAGES beside the training, which none of them touches.
-Each is measured at the BATCHES on the validation faces, with the raw weights. Writes bench/results/ema.csv
-and the chart docs/ema.svg; the newest checkpoint of the training is FOLDER/checkpoint. Needs
-requirements/bench.txt.
+Each is measured at the BATCHES on the validation faces, with the raw weights. Writes
+bench/results/ema.csv and the chart docs/ema.svg; the newest checkpoint of the training is
+FOLDER/checkpoint. Needs requirements/bench.txt.
 """
 
 import csv
@@ -11,23 +11,23 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 import srez.run.device
-from srez.data.source import open_source, split_source
+from srez.data.source import open_source
+from srez.data.split import split_source
 from srez.options import Options
 from srez.pictures.image import to_uint8
 from srez.pictures.load import load_pictures
 from srez.quality.metrics import figures
 from srez.run.checkpoint import prune, write_checkpoint
+from srez.run.weights import upscale
 from srez_input import Batches
-from srez_trainer import Trainer
+from srez_train import Trainer
 
 ROOT = Path(__file__).parents[1]
 BATCHES = (100, 200, 400, 600, 800, 1000, 1250, 1500, 1750, 2000)
 STATISTICS = 20  # batches over which an average's batch statistics are estimated
-CHUNK = 32  # pictures through the network at a time
 
 
 def ramp(limit, share):
@@ -74,7 +74,7 @@ def main(dataset, folder, precision="bfloat16"):
     batches = Batches(
         source, split.train, config.batch_size, config.sample_size, config.random_seed
     )
-    faces = load_pictures(source, split.validation[:256], config.sample_size)
+    _, *faces = load_pictures(source, split.validation[:256], config.sample_size)
     rows, start = [], time.monotonic()
     for batch, pair in enumerate(batches.iterate(), 1):
         trainer.train_step(*pair)
@@ -108,9 +108,7 @@ def _measure_all(trainer, batch, faces, make_batch):
 
 
 def _measure(network, low_res, high_res):
-    parts = [low_res[at : at + CHUNK] for at in range(0, len(low_res), CHUNK)]
-    images = np.concatenate([network(part, training=False) for part in parts])
-    found = figures(to_uint8(images) / 255.0, high_res, low_res)
+    found = figures(to_uint8(upscale(network, low_res)), high_res, low_res)
     return [round(float(values.mean()), 4) for values in found.values()]
 
 

@@ -2,8 +2,8 @@
 
 Trains 1,000 batches with two seeds in each precision, in folders like FOLDER/float32-0, and
 measures PSNR and LR-PSNR of the averaged weights on the test pictures at batch 500, 600, 650, ...
-1,000. What is measured already is not trained again. Writes bench/results/precision.csv and the chart
-docs/precision.svg, and prints the means from batch 600 on. Needs requirements/bench.txt.
+1,000. What is measured already is not trained again. Writes bench/results/precision.csv and the
+chart docs/precision.svg, and prints the means from batch 600 on. Needs requirements/bench.txt.
 """
 
 import csv
@@ -98,17 +98,19 @@ def _train(dataset, folder, precision, seed, batches):
 
 def _measure(config):
     """The figures of the averaged weights, means over the test pictures."""
-    from srez.data.source import open_source, split_source
+    from srez.data.source import open_source
+    from srez.data.split import split_source
     from srez.pictures.image import to_uint8
-    from srez.pictures.load import load_eight_bit
+    from srez.pictures.load import eight_bit, load_pictures
     from srez.quality.metrics import figures
     from srez.run.weights import load_generator, upscale
 
     source = open_source(config.dataset)
     split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)
-    _, low_res, high_res = load_eight_bit(source, split.test, config.sample_size)
+    _, *pair = load_pictures(source, split.test, config.sample_size)
+    low_res, high_res = map(eight_bit, pair)
     generator, _ = load_generator(config.checkpoint_dir, "ema")
-    found = figures(to_uint8(upscale(generator, low_res)) / 255.0, high_res, low_res)
+    found = figures(to_uint8(upscale(generator, low_res)), high_res, low_res)
     return {name: round(float(values.mean()), 2) for name, values in found.items()}
 
 

@@ -93,7 +93,7 @@ def measure(what, *arguments):
 def _measure_step(cluster, share):
     import tensorflow as tf
 
-    from srez_trainer import Trainer
+    from srez_train import Trainer
 
     share = int(share)
     trainer = Trainer(Options(batch_size=share * cluster.workers), cluster.strategy)
@@ -166,7 +166,7 @@ def _measure_input(_, dataset):
     from srez_input import Batches
 
     source = open_source(dataset)
-    batches = iter(Batches(source, np.arange(len(source.names)), 16, 64, 0).dataset())
+    batches = Batches(source, np.arange(len(source.names)), 16, 64, 0).iterate()
     for _ in range(10):
         next(batches)
     start = time.process_time()

@@ -25,7 +25,7 @@ from srez.files import atomic_path
 from srez.pictures.cache import open_cache
 from srez.pictures.image import celeba_box, read_image
 from srez_input import Batches
-from srez_trainer import Trainer
+from srez_train import Trainer
 
 ROUNDS = 7  # of all measurements, one after the other
 MATMUL_SIDE = 4096
@@ -215,7 +215,7 @@ def _measure_input(dataset):
             source = open_source(place)
             kept = open_cache(source, cache)
             batches = Batches(source, files, 16, 64, random_seed=0, cache=kept)
-            pipelines[f"ours, {name}"] = batches.dataset()
+            pipelines[f"ours, {name}"] = batches.iterate()
         return _in_turns({name: _input_job(pipeline) for name, pipeline in pipelines.items()})
 
 
@@ -247,7 +247,7 @@ def _measure_training(config, steps):
     """What a training needs, in a process of its own: its memory, and its waiting for data."""
     source = open_source(config.dataset)
     trainer = Trainer(config)
-    batches = iter(_batches(config, source).dataset())
+    batches = _batches(config, source).iterate()
     trainer.train_step(*next(batches))
     waited, start = 0.0, time.perf_counter()
     for _ in range(steps):

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import srez_model
-import srez_trainer
+import srez_train
 from srez.options import Options
 
 ORACLE = Path(__file__).parent / "data" / "srez_oracle.json"
@@ -25,7 +25,7 @@ LOSSES = ("gene_loss", "gene_l1_loss", "gene_ce_loss", "disc_real_loss", "disc_f
 
 def errors(oracle, config):
     """The largest error of each kind in LIMITS, as a dict, for the content of an oracle file."""
-    trainer = srez_trainer.Trainer(config)
+    trainer = srez_train.Trainer(config)
     set_weights(trainer, oracle["vars"])
     low_res, high_res = inputs(oracle)
 

@@ -15,7 +15,7 @@ import srez.drawn.faces
 from srez.options import Options
 from srez.parallel.cluster import Cluster
 from srez.pictures.image import celeba_box
-from srez_trainer import Trainer
+from srez_train import Trainer
 
 BATCH = 4
 STEPS = 20  # of float64, where rounding doesn't grow into anything that can be seen
@@ -65,21 +65,20 @@ def _first_step(cluster):
     # Few and small pictures: where rounding pushes one of a million numbers over a ReLU's kink, a
     # gradient jumps by a thousandth, whatever computes it.
     *_, pair = batches(2, np.float32, cluster, batch_size=2, side=32)
-    if len(cluster.strategy.extended.worker_devices if cluster.replicas > 1 else [0]) > 1:
-        pair = [trainer._shared_out(tf.split(images, 2)) for images in pair]
+    pair = trainer.replicas.share_out(*pair)
 
     @tf.function
     def gradients():
         def of_all(*pair):
             scalars, *both = trainer.gradients(*pair)
-            if trainer.replicas == 1:
+            if trainer.replicas.count == 1:
                 return scalars, both
             context = tf.distribute.get_replica_context()
             scalars = {
                 name: context.all_reduce("MEAN", tf.identity(value))
                 for name, value in scalars.items()
             }
-            return scalars, [context.all_reduce("SUM", some) for some in both]
+            return scalars, [context.all_reduce("MEAN", some) for some in both]
 
         return cluster.strategy.run(of_all, tuple(pair))
 
@@ -109,11 +108,10 @@ def _unsynchronised(cluster):
 def _many_steps(cluster):
     trainer, rows = _trainer(cluster), []
     for pair in batches(STEPS, np.float64, cluster):
-        scalars = trainer.train_step(*pair, wishes=(cluster.index + 1, 0))
+        scalars = trainer.train_step(*pair)
         rows.append([scalars[name] for name in sorted(scalars) if name.startswith("loss/")])
     found = {"many_losses": np.array(rows)}
-    if "wishes" in scalars:
-        found["wishes"] = scalars["wishes"].numpy()
+    found["sums"] = np.array(cluster.sums(cluster.index + 1, 0))
     for name in ("generator", "discriminator", "average"):
         values = trainer.state[name].trainable_variables
         found[f"weights_{name}"] = np.concatenate([value.numpy().ravel() for value in values])

@@ -47,7 +47,7 @@ def test_a_celeba_picture_gives_64x64_from_its_box(run, faces, tmp_path, capsys)
 
 
 def test_the_input_is_what_training_sees(faces):
-    expected, _ = load_pictures(open_source(faces), [3], 64)
+    _, expected, _ = load_pictures(open_source(faces), [3], 64)
     low_res, _ = srez_infer.to_low_res(read_image(faces / "03.jpg"), 16)
     np.testing.assert_allclose(low_res, expected, atol=2 / 255)
 

@@ -20,12 +20,13 @@ def source(faces):
 
 def _batches(source, count, files=range(FACES), start_batch=0, sample_size=64, random_seed=0):
     batches = Batches(source, files, 4, sample_size, random_seed)
-    return list(batches.dataset(start_batch).take(count).as_numpy_iterator())
+    pairs = zip(range(count), batches.iterate(start_batch), strict=False)
+    return [(low_res.numpy(), high_res.numpy()) for _, (low_res, high_res) in pairs]
 
 
 def _files_of(source, batches):
     """The number of each picture in the batches, found by its mean colours."""
-    _, plain = load_pictures(source, range(FACES), 64)
+    _, _, plain = load_pictures(source, range(FACES), 64)
     means = plain.mean((1, 2))
     found = np.concatenate([high_res for _, high_res in batches]).mean((1, 2))
     return np.abs(found[:, None] - means).sum(-1).argmin(-1)
@@ -66,14 +67,6 @@ def seen(monkeypatch):
         lambda source, number: numbers.append(int(number)) or original(source, number),
     )
     return numbers
-
-
-def test_iterate_yields_what_a_dataset_holds(source):
-    expected = _batches(source, 3, start_batch=4)
-    batches = Batches(source, range(FACES), 4, 64, 0).iterate(4)
-    for pair, found in zip(expected, batches, strict=False):
-        for one, other in zip(pair, found, strict=True):
-            np.testing.assert_array_equal(one, other)
 
 
 def test_the_files_of_a_batch_are_those_that_are_read(seen, source):
@@ -118,7 +111,12 @@ def test_only_the_given_files_are_read(seen, source):
 def test_the_graph_does_not_hold_the_numbers_of_the_files(source):
     files = np.arange(10**6) % FACES
     batches = Batches(source, files, 4, 64, 0)
-    assert batches._fast.get_concrete_function().graph.as_graph_def().ByteSize() < 10**5
+    assert (
+        batches._graph.get_concrete_function(tf.TensorSpec([], tf.int64), (0, 4))
+        .graph.as_graph_def()
+        .ByteSize()
+        < 10**5
+    )
 
 
 def test_a_bad_picture_is_replaced_by_the_same_good_one_each_time(tmp_path, faces, capsys):
@@ -135,7 +133,7 @@ def test_a_bad_picture_is_replaced_by_the_same_good_one_each_time(tmp_path, face
 def test_a_folder_of_bad_pictures_alone_ends_with_an_error(tmp_path):
     for number in range(8):
         (tmp_path / f"{number}.jpg").write_text("no picture")
-    with pytest.raises(tf.errors.OpError, match="can't be read"):
+    with pytest.raises(OSError, match="can't be read"):
         _batches(open_source(tmp_path), 1, files=range(8))
 
 
@@ -156,7 +154,7 @@ def test_the_shares_of_a_batch_put_together_are_the_batch(source, seen):
     shares = []
     for first, end in ((0, 2), (2, 6)):
         seen.clear()
-        shares.append(Batches(*arguments, share=(first, end)).make(5))
+        shares.append(Batches(*arguments).make(5, (first, end)))
         assert sorted(seen) == sorted(files[first:end])  # these, and no others
     for images, *parts in zip(whole, *shares, strict=True):
         np.testing.assert_array_equal(np.concatenate(parts), images)
@@ -174,6 +172,6 @@ def test_a_bad_picture_in_a_share_is_replaced_as_in_the_batch(source, monkeypatc
     spoilt = dataclasses.replace(source, read=read)
     arguments = (spoilt, np.arange(FACES), 6, 64, 0)
     whole = next(Batches(*arguments).iterate())
-    part = next(Batches(*arguments, share=(3, 6)).iterate())
+    part = next(Batches(*arguments).iterate(share=(3, 6)))
     for images, some in zip(whole, part, strict=True):
         np.testing.assert_array_equal(images[3:], some)

@@ -10,6 +10,10 @@ import numpy as np
 
 from srez.drawn.portrait import draw_portrait
 
+NOTICE = """\
+*** No dataset: training on the built-in sample faces, which are drawn, not photographed.
+*** For real ones get img_align_celeba.zip (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)
+*** and give --dataset=img_align_celeba.zip, or unpack it into dataset/."""
 VERSION = 1  # part of the folder's name: raise it when the drawing changes
 COUNT = 2000
 

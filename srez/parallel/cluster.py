@@ -47,6 +47,7 @@ class Cluster:
         else:
             self.strategy = tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
+        self._sum_up = tf.function(self._sum_over_processes)
 
     @property
     def is_chief(self):
@@ -59,34 +60,37 @@ class Cluster:
         spread = f" in {self.workers} processes" if self.workers > 1 else ""
         return f"Strategy {self.name}: {_counted(self.replicas, 'replica')}{spread}."
 
-    def share(self, batch_size):
-        """The places (first, end) of a batch that are this process's.
-
-        Raises:
-            OSError: the batch can't be shared out evenly.
-        """
+    def check(self, batch_size, jit_compile, cache):
+        """Raises OSError for options that don't go with so many replicas or processes."""
         if batch_size % self.replicas:
             raise OSError(
                 f"--batch_size={batch_size} can't be shared out evenly among {self.replicas} "
                 f"replicas: give a multiple of {self.replicas}"
             )
+        if self.replicas > 1 and jit_compile:
+            raise OSError(
+                f"--jit_compile is for one replica, and there are {self.replicas}: leave it out"
+            )
+        if self.workers > 1 and cache != "none":
+            raise OSError(
+                f"--cache={cache} holds all pictures, and each of the {self.workers} "
+                "processes reads a share of them: leave it out"
+            )
+
+    def share(self, batch_size):
+        """The places (first, end) of a batch that are this process's."""
         count = batch_size // self.workers
         return self.index * count, (self.index + 1) * count
 
+    def sums(self, *numbers):
+        """The sums of whole numbers over all processes: each of them has to call it."""
+        if self.workers == 1:
+            return numbers
+        return self._sum_up(tf.constant(numbers, tf.int64)).numpy().tolist()
+
     def from_chief(self, number):
         """The chief's `number`, a whole one, in all processes: each of them has to call it."""
-        if self.workers == 1:
-            return number
-        mine = tf.constant(number if self.is_chief else 0, tf.int64)
-
-        @tf.function
-        def spread():
-            total = self.strategy.run(
-                lambda: tf.distribute.get_replica_context().all_reduce("SUM", _once(mine))
-            )
-            return self.strategy.experimental_local_results(total)[0]
-
-        return int(spread())
+        return self.sums(number if self.is_chief else 0)[0]
 
     def check_the_same(self, digest, what):
         """Raises OSError if this process's hex `digest` is not the chief's; `what` says of what."""
@@ -122,6 +126,12 @@ class Cluster:
                 f"gone: {' and '.join(lost)}. So worker {self.index} ends, too: start all of them "
                 "again, and they go on from the last checkpoint"
             ) from error
+
+    def _sum_over_processes(self, numbers):
+        def add_up():
+            return tf.distribute.get_replica_context().all_reduce("SUM", _once(numbers))
+
+        return self.strategy.experimental_local_results(self.strategy.run(add_up))[0]
 
     def _lost(self, error):
         """The workers that don't answer, in words; else those that the error names."""

@@ -5,7 +5,8 @@ import sys
 
 import tensorflow as tf
 
-SCALE = 4  # high_res pixels per low_res pixel, along each side
+from srez.pictures.resize import shrink
+from srez_model import SCALE
 
 
 def augmented_pair(boxes, draws, sample_size):
@@ -61,19 +62,9 @@ _augmented_compiled = tf.function(_augmented, jit_compile=sys.platform == "linux
 
 
 def _pair(high_res):
-    return _shrink(high_res, high_res.shape[1] // SCALE), high_res
+    return shrink(high_res, high_res.shape[1] // SCALE), high_res
 
 
 def _area_resize(boxes, size):
     """uint8 [B, 128, 128, 3] to float32 [B, size, size, 3] in [0, 1]."""
-    return _shrink(tf.cast(boxes, tf.float32), size) / 255.0
-
-
-def _shrink(images, size):
-    factor, rest = divmod(images.shape[1], size)
-    if rest:
-        resized = tf.image.resize(images, (size, size), method="area")
-        return tf.minimum(resized, tf.reduce_max(images))  # rounding may lead just over it
-    # The same, faster: sums of every factor-th row, then column.
-    rows = sum(images[:, start::factor] for start in range(factor))
-    return sum(rows[:, :, start::factor] for start in range(factor)) / factor**2
+    return shrink(tf.cast(boxes, tf.float32), size) / 255.0

@@ -1,8 +1,11 @@
 """Which pictures are bad and why, and whether they are too many to go on."""
 
+import contextlib
 import threading
+from pathlib import Path
 
 from srez.console import complain
+from srez.files import printable, write_text
 
 JUDGED_AFTER = 1000  # distinct pictures read; before that, a few bad ones say little
 
@@ -17,19 +20,36 @@ class BadImages:
         self.total = total
         self.limit = limit
         self._reasons = {}  # by name
+        self._bad_numbers = set()
         self._found = set()  # names noted since the start, not restored: what `check` counts
         self._seen = bytearray()  # a byte per picture's number: 1 if it was read
         self._seen_count = 0
         self._lock = threading.Lock()
 
-    def note(self, name, reason):
+    def note(self, name, reason, number=None):
         """Enters a bad picture; the first time that is said in one line on stderr."""
         with self._lock:
+            if number is not None:
+                self._bad_numbers.add(int(number))
             self._found.add(name)
             if name in self._reasons:
                 return
             self._reasons[name] = reason
         complain(f"left out, {_line(name, ': ', reason)}")
+
+    @contextlib.contextmanager
+    def noting(self, number, name):
+        """Around the reading of a picture: an OSError enters it as bad, and goes no further."""
+        self.saw(number)
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or str(error).removeprefix(f"{printable(name)}: ")
+            self.note(name, reason, number)
+
+    def is_bad(self, number):
+        """Whether a picture was found to be bad since the start."""
+        return int(number) in self._bad_numbers
 
     def saw(self, number):
         """Counts a picture as read, good or bad, once however often it is read."""
@@ -57,6 +77,12 @@ class BadImages:
         The escapes are those of Python's strings, so a backslash in a name is doubled.
         """
         return "".join(_line(name, "\t", reason) + "\n" for name, reason in self.rows)
+
+    def write(self, path):
+        """Writes the text to a file, unless it is there. Raises OSError if it can't be written."""
+        text = self.text()
+        if text and not (Path(path).exists() and Path(path).read_text() == text):
+            write_text(path, text)
 
     def check(self):
         """Judges, once 1,000 distinct pictures or all of them were read.

@@ -14,7 +14,7 @@ from srez.console import say
 from srez.files import atomic_path
 from srez.pictures.bad import BadImages
 from srez.pictures.crop import CROP_SHAPE
-from srez.pictures.load import decode_all
+from srez.pictures.load import load_crops
 
 # The file: a header, the pixels, a byte per picture that says whether it is bad, and behind them
 # why, JSON rows of [name, reason].
@@ -28,6 +28,12 @@ class Cache:
 
     crops: np.ndarray
     bad: np.ndarray
+
+    def crop(self, number):
+        """The crop of a picture. Raises OSError if that is bad."""
+        if self.bad[number]:
+            raise OSError("was found bad when the cache was made")
+        return self.crops[number]
 
 
 def open_cache(source, where, bad_images=None):
@@ -57,11 +63,12 @@ def open_cache(source, where, bad_images=None):
         rows = _reasons(path, count) if _header(path) == header else None
         if rows is not None:
             say(f"Cache: {path}, {size / 2**20:.0f} MiB, made by an earlier run.")
+            cache, reasons = _map(path, count, "r"), dict(rows)
             for number in range(count):
                 bad_images.saw(number)
-            for name, reason in rows:
-                bad_images.note(name, reason)
-            return _map(path, count, "r")
+            for number in np.flatnonzero(cache.bad):
+                bad_images.note(source.names[number], reasons[source.names[number]], number)
+            return cache
         if not _header(path).startswith(b'{"srez": "cache'):
             raise OSError(f"--cache={where} is no cache of srez: give another path")
     _refuse_if_short(size, shutil.disk_usage(path.absolute().parent).free, f"disk for {path}")
@@ -88,7 +95,7 @@ def _make_file(path, header, source, bad_images):
 
 def _fill(cache, source, bad_images):
     with tqdm.tqdm(total=len(cache.bad), unit="picture", disable=None) as bar:
-        for numbers, crops, bad in decode_all(source, bad_images):
+        for numbers, crops, bad in load_crops(source, range(len(cache.bad)), bad_images):
             cache.crops[numbers], cache.bad[numbers] = crops, bad
             bar.update(len(numbers))
 

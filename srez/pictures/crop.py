@@ -1,4 +1,4 @@
-"""What training reads of one picture: its crop, still encoded, and the boxes decoded from that."""
+"""What training reads of one picture: its crop of 144x144 pixels, in which all its boxes lie."""
 
 import struct
 
@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from srez.files import printable
 from srez.pictures.image import (
     BOX_LEFT,
     BOX_SIDE,
@@ -39,54 +38,56 @@ def encoded_crop(source, number):
     return b"\0" + _margin_crop(data, source.names[number]).tobytes()
 
 
-def decode(encoded, offsets, side=BOX_SIDE):
-    """The side x side box at `offsets` [B, 2] (row, column) of what `encoded_crop` gave.
+def decode(encoded):
+    """What `encoded_crop` gave, strings [B], as uint8 [B, 144, 144, 3]; for graphs.
 
-    Maps [B] strings to uint8 [B, side, side, 3]. In JPEGs that look whole something may still be
-    broken: then the whole batch fails with a tf.errors.InvalidArgumentError.
+    In a JPEG that looks whole something may still be broken: then the whole batch fails with a
+    tf.errors.InvalidArgumentError.
     """
-    windows = tf.concat([offsets, tf.fill(tf.shape(offsets), side)], axis=1)
     count = encoded.shape[0]
 
     def one_by_one():
-        boxes = (encoded, windows)
-        return tf.map_fn(lambda box: _decode_one(*box), boxes, fn_output_signature=tf.uint8)
+        return tf.map_fn(_decode_one, encoded, fn_output_signature=tf.uint8)
 
     def all_jpeg():  # a third of a millisecond a batch faster than the loop
-        boxes = zip(tf.unstack(encoded, count), tf.unstack(windows, count), strict=True)
-        return tf.stack([_decode_jpeg(*box) for box in boxes])
+        return tf.stack([_decode_jpeg(data) for data in tf.unstack(encoded)])
 
-    if count is None:
-        boxes = one_by_one()
-    else:
-        boxes = tf.cond(tf.reduce_all(_is_jpeg(encoded)), all_jpeg, one_by_one)
-    return tf.ensure_shape(boxes, (count, side, side, 3))
+    crops = tf.cond(tf.reduce_all(_is_jpeg(encoded)), all_jpeg, one_by_one)
+    return tf.ensure_shape(crops, (count, *CROP_SHAPE))
 
 
-def box_alone(source, number, offset, side=BOX_SIDE):
-    """The box of one picture at `offset` (row, column): uint8 [side, side, 3].
+def decode_alone(encoded):
+    """What `encoded_crop` gave of one picture as a uint8 array [144, 144, 3].
 
     Raises:
-        OSError: it can't be read or decoded; one line.
+        OSError: TensorFlow can't decode it.
     """
-    encoded = encoded_crop(source, number)
+    if encoded[:1] == b"\0":
+        return np.frombuffer(encoded, np.uint8, offset=1).reshape(CROP_SHAPE)
     try:
-        return decode(tf.constant([encoded]), tf.constant([offset], tf.int32), side).numpy()[0]
+        return _decode_jpeg(encoded).numpy()
     except tf.errors.InvalidArgumentError as error:
-        name = printable(source.names[number])
-        raise OSError(f"{name}: damaged inside, TensorFlow can't decode it") from error
+        raise OSError("damaged inside, TensorFlow can't decode it") from error
 
 
-def _decode_one(data, window):
+def cut(crops, offsets):
+    """The boxes uint8 [B, 128, 128, 3] at `offsets` [B, 2] (row, column) of crops; for graphs."""
+    boxes = [
+        tf.slice(crop, (offset[0], offset[1], 0), (BOX_SIDE, BOX_SIDE, 3))
+        for crop, offset in zip(tf.unstack(crops), tf.unstack(offsets), strict=True)
+    ]
+    return tf.stack(boxes)
+
+
+def _decode_one(data):
     def raw():
-        crop = tf.reshape(tf.io.decode_raw(tf.strings.substr(data, 1, -1), tf.uint8), CROP_SHAPE)
-        return tf.slice(crop, tf.concat([window[:2], (0,)], 0), tf.concat([window[2:], (3,)], 0))
+        return tf.reshape(tf.io.decode_raw(tf.strings.substr(data, 1, -1), tf.uint8), CROP_SHAPE)
 
-    return tf.cond(_is_jpeg(data), lambda: _decode_jpeg(data, window), raw)
+    return tf.cond(_is_jpeg(data), lambda: _decode_jpeg(data), raw)
 
 
-def _decode_jpeg(data, window):
-    window += (BOX_TOP - WIGGLE, BOX_LEFT - WIGGLE, 0, 0)
+def _decode_jpeg(data):
+    window = (BOX_TOP - WIGGLE, BOX_LEFT - WIGGLE, MARGIN_SIDE, MARGIN_SIDE)
     return tf.io.decode_and_crop_jpeg(data, window, channels=3, dct_method="INTEGER_ACCURATE")
 
 

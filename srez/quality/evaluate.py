@@ -8,7 +8,6 @@ import platform
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 import tqdm
 
 from srez.console import say
@@ -16,11 +15,18 @@ from srez.data.source import open_source
 from srez.files import atomic_path, make_folder, printable
 from srez.pictures.bad import BadImages
 from srez.pictures.image import comparison_grid, to_uint8
-from srez.pictures.load import load_eight_bit
+from srez.pictures.load import eight_bit, load_pictures
+from srez.pictures.resize import interpolate
 from srez.quality import descriptors
 from srez.quality.card import write_card
-from srez.quality.metrics import figures, frechet_distance, identity_distance, mean_interval
-from srez.quality.report import TITLES, shown, write_report
+from srez.quality.metrics import (
+    figures,
+    frechet_distance,
+    identity_distance,
+    mean_interval,
+    shown,
+)
+from srez.quality.report import write_report
 from srez.run.checkpoint import batch_of, read_run
 from srez.run.resume import resumed_split
 from srez.run.weights import choose_checkpoint, restore_generator, upscale
@@ -100,13 +106,14 @@ def measure(source, files, generator, sample_size):
     good = []
     for at in tqdm.trange(0, len(files), CHUNK, unit_scale=CHUNK, unit="picture", disable=None):
         part = files[at : at + CHUNK]
-        numbers, low_res, high_res = load_eight_bit(source, part, sample_size, bad_images)
+        numbers, *pair = load_pictures(source, part, sample_size, bad_images)
         if not numbers:
             continue
+        low_res, high_res = map(eight_bit, pair)
         good += numbers
         images = {method: enlarge(method, low_res, generator) for method in METHODS}
         for method in METHODS:
-            tables[method].append(figures(images[method] / 255.0, high_res, low_res))
+            tables[method].append(figures(images[method], high_res, low_res))
         if not missing:
             for name, pictures in (images | {"truth": to_uint8(high_res)}).items():
                 found[name].append(descriptors.descriptors(pictures))
@@ -128,8 +135,7 @@ def enlarge(method, low_res, generator):
     """Images [N, H, W, 3] in [0, 1] enlarged by one of METHODS: uint8 [N, 4H, 4W, 3]."""
     if method == "generator":
         return to_uint8(upscale(generator, low_res))
-    size = [4 * side for side in low_res.shape[1:3]]
-    return to_uint8(tf.image.resize(low_res, size, method=RESIZE_METHODS[method]))
+    return to_uint8(np.asarray(interpolate(low_res, RESIZE_METHODS[method])))
 
 
 def _joined(parts):
@@ -173,7 +179,8 @@ def _sheets(source, order, generator, sample_size):
     }
     sheets = {}
     for title, numbers in chosen.items():
-        _, low_res, high_res = load_eight_bit(source, numbers, sample_size)
+        _, *pair = load_pictures(source, numbers, sample_size)
+        low_res, high_res = map(eight_bit, pair)
         rows = [enlarge(name, low_res, generator) for name in ("nearest", "bicubic", "generator")]
         faces = zip(*rows, to_uint8(high_res), strict=True)
         sheets[title] = comparison_grid([np.stack(face) for face in faces], magnify=2)
@@ -202,7 +209,7 @@ def _versions():
 def _say_figures(metrics, folder):
     """Prints the table, a line per method, and where the rest is."""
     for method, row in metrics["rows"].items():
-        cells = [f"{TITLES[name]} {shown(name, value['mean'])}" for name, value in row.items()]
+        cells = [shown(name, value["mean"], title=True) for name, value in row.items()]
         say(f"{method}: {', '.join(cells)}")
     if metrics["faces_missing"]:
         say(f"No face distances: {metrics['faces_missing']}")

@@ -5,17 +5,45 @@ import scipy.linalg
 import scipy.stats
 import tensorflow as tf
 
+PART = 16  # pictures measured at a time: it takes no more memory than a training step
+TITLES = {
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "lr_psnr": "LR-PSNR",
+    "sharpness": "sharpness",
+    "identity_distance": "identity distance",
+    "frechet_distance": "Frechet face distance",
+}
+UNITS = {"psnr": "dB", "lr_psnr": "dB"}
 MAX_DECIBELS = 100.0  # of pictures that are (nearly) the same, where the logarithm has no end
 
 
 def figures(images, truths, low_res):
-    """The figures of each image, arrays [N] by name; see the functions below."""
-    return {
-        "psnr": psnr(images, truths),
-        "ssim": ssim(images, truths),
-        "lr_psnr": lr_psnr(images, low_res),
-        "sharpness": sharpness(images, truths),
-    }
+    """The figures of each image, arrays [N] by name; see the functions below.
+
+    `images` are uint8 [N, H, W, C], `truths` the same in [0, 1], and `low_res` what was enlarged.
+    """
+    parts = []
+    for at in range(0, len(images), PART):
+        part = slice(at, at + PART)
+        eight_bit = images[part] / 255.0
+        parts.append(
+            {
+                "psnr": psnr(eight_bit, truths[part]),
+                "ssim": ssim(eight_bit, truths[part]),
+                "lr_psnr": lr_psnr(eight_bit, low_res[part]),
+                "sharpness": sharpness(eight_bit, truths[part]),
+            }
+        )
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def shown(name, value, title=False):
+    """A figure as people read it, with its unit, and with a `title` in front."""
+    digits = f"{value:.2f} dB" if name in UNITS else f"{value:.3f}"
+    if name == "lr_psnr" and value >= MAX_DECIBELS - 0.005:
+        digits = f"{MAX_DECIBELS:.0f}+ dB"
+    return f"{TITLES[name]} {digits}" if title else digits
 
 
 def psnr(images, truths):
@@ -76,8 +104,8 @@ def frechet_distance(descriptors, truths):
 
     How far the pictures as a whole are from real faces, whoever is on them: https://arxiv.org/abs/1706.08500.
     """
-    means = [some.mean(axis=0) for some in (descriptors, truths)]
-    covariances = [np.cov(some, rowvar=False) for some in (descriptors, truths)]
+    means = [faces.mean(axis=0) for faces in (descriptors, truths)]
+    covariances = [np.cov(faces, rowvar=False) for faces in (descriptors, truths)]
     # The product may be singular, when its root has an imaginary part of rounding errors.
     root = np.real(scipy.linalg.sqrtm(covariances[0] @ covariances[1]))
     return float(

@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from srez.console import say
 from srez.pictures.image import to_uint8
-from srez.quality.metrics import figures
+from srez.pictures.resize import interpolate
+from srez.quality.metrics import figures, shown
 from srez.run.checkpoint import checkpoint_name
 from srez.run.weights import upscale
 
@@ -13,93 +14,148 @@ LOST_LOSS = 0.05  # of the discriminator on real and generated faces together; 1
 LOST_BATCHES = 200
 MAX_DRIFT = 0.05  # of the outputs' mean colour; the eye sees half of that
 MIN_VARIETY = 0.3  # of the outputs' differences from face to face, over the inputs'
-PART = 16  # pictures measured at a time
 SETTLED = 200  # batches; before that outputs are nothing yet
 MIN_LEARNING_RATE = 0.01  # of its start
+# Loss scaling of float16 starts at 2^15 and is halved with each step that it skips. So far down,
+# it has skipped some fifty in a row.
+MIN_LOSS_SCALE = 2.0**-35
 
 
-class Watch:
-    """Measures the averaged generator on the validation faces, and warns in words.
+class Validation:
+    """Measures the averaged generator on the validation faces.
 
-    `faces` is (low_res [N, H, W, 3], high_res [N, 4H, 4W, 3]) in [0, 1], or None without any;
-    `best` is what an earlier session found best, as `run.json` keeps it, or None.
+    `faces` is (low_res [N, H, W, 3], high_res [N, 4H, 4W, 3]) in [0, 1], or None without any.
     """
 
-    def __init__(self, faces, best):
-        self.best = best
+    def __init__(self, faces):
         self._faces = faces
         self._baseline = None  # bicubic interpolation's figures
-        self._lost_since = None
-        self._said = set()
+        self._warnings = Warnings()
 
-    def evaluate(self, batch, network):
-        """(figures by TensorBoard name, whether it is the best so far); {} without faces.
+    def measure(self, batch, network, best):
+        """(figures by TensorBoard name, what is best now); {} without faces.
 
-        The score that decides is SSIM times sharpness, or divided by it if above 1: like the truth
-        in structure, and neither softer nor harder. A blurred picture can't win, nor can noise.
+        `best` is what was best before: None, or a dict with the checkpoint's "name", "score" and
+        "figures". The score is SSIM times sharpness, or divided by it if above 1: like the truth in
+        structure, and neither softer nor harder. A blurred picture can't win, nor can noise.
         """
         if self._faces is None:
-            return {}, False
+            return {}, best
         low_res, high_res = self._faces
         if self._baseline is None:
-            size = high_res.shape[1:3]
-            _, self._baseline = _measured(
-                lambda part: tf.image.resize(part, size, method="bicubic"), low_res, high_res
-            )
-        images, found = _measured(lambda part: upscale(network, part), low_res, high_res)
+            bicubic = to_uint8(np.asarray(interpolate(low_res)))
+            self._baseline = _means(figures(bicubic, high_res, low_res))
+        images = to_uint8(upscale(network, low_res))
+        found = _means(figures(images, high_res, low_res))
         score = found["ssim"] * min(found["sharpness"], 1.0 / max(found["sharpness"], 1e-6))
-        is_best = self.best is None or score > self.best["score"]
+        is_best = best is None or score > best["score"]
         if is_best:
-            self.best = {"name": checkpoint_name(batch), "score": score, "figures": found}
+            best = {"name": checkpoint_name(batch), "score": score, "figures": found}
         say(
             f"Validation at batch {batch}, {len(low_res)} pictures (bicubic interpolation): "
-            + ", ".join(_shown(name, found[name], self._baseline[name]) for name in found)
+            + ", ".join(
+                f"{shown(name, found[name], title=True)} ({shown(name, self._baseline[name])})"
+                for name in found
+            )
             + f", score {score:.3f}"
-            + (", the best so far." if is_best else f"; best {self.best['score']:.3f}.")
+            + (", the best so far." if is_best else f"; best {best['score']:.3f}.")
         )
         if batch >= SETTLED:
             self._warn_of_outputs(images, low_res)
         rows = {f"validation/{name}": value for name, value in found.items()}
         rows["validation/score"] = score
-        return rows | {f"bicubic/{name}": value for name, value in self._baseline.items()}, is_best
+        return rows | {f"bicubic/{name}": value for name, value in self._baseline.items()}, best
 
-    def losses(self, batch, scalars, learning_rate_start):
-        """Warns if the `scalars` of a training step, floats by name, tell that it goes wrong."""
+    def _warn_of_outputs(self, images, low_res):
+        drift = images.mean((0, 1, 2)) / 255.0 - low_res.mean((0, 1, 2))
+        if np.abs(drift).max() > MAX_DRIFT:
+            colours = ", ".join(f"{value:+.2f}" for value in drift)
+            self._warnings.warn(
+                "colours",
+                f"the outputs' mean colour has drifted from the inputs' by {colours} (red, green, "
+                "blue of 1). If it stays, raise --gene_l1_factor",
+            )
+        if len(low_res) > 1 and _variety(images) < MIN_VARIETY * 255.0 * _variety(low_res):
+            self._warnings.warn(
+                "variety",
+                "the outputs have become nearly the same for different inputs. Go back to an "
+                "earlier checkpoint, or start anew with a higher --gene_l1_factor",
+            )
+
+
+class Watch:
+    """Watches the losses of a training, whose `state` are its networks and optimizers by name."""
+
+    def __init__(self, state, learning_rate_start):
+        self._state = state
+        self._learning_rate_start = learning_rate_start
+        self._recent = {}  # batch -> its scalars, since the last look at them
+        self._lost_since = None
+        self._warnings = Warnings()
+
+    def note(self, batch, scalars):
+        """Takes the scalars of a step, tensors by TensorBoard name; they are looked at later."""
+        self._recent[batch] = scalars
+
+    def diverged_at(self, batch):
+        """The batch since which losses or variables are not finite, or 0 if all are.
+
+        Of variables no more is known than that it was before `batch`, which is now. A loss in
+        float16 tells nothing: a step that overflows is skipped.
+
+        Raises:
+            OSError: float16's loss scaling skips all steps.
+        """
+        recent, self._recent = self._recent, {}
+        for number, scalars in recent.items():
+            if "loss_scale" in scalars:
+                if scalars["loss_scale"] < MIN_LOSS_SCALE:
+                    raise OSError(
+                        "float16's loss scaling has skipped some fifty steps in a row, up to batch "
+                        f"{number}: use --precision=bfloat16 or float32"
+                    )
+            elif not np.isfinite([scalars[key] for key in scalars if "loss/" in key]).all():
+                return number
+        return 0 if self._variables_are_finite() else batch
+
+    @tf.function
+    def _variables_are_finite(self):
+        objects = [value for value in self._state.values() if hasattr(value, "variables")]
+        variables = [variable for one in objects for variable in one.variables]
+        floats = [tf.cast(one, tf.float32) for one in variables if "float" in str(one.dtype)]
+        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(one)) for one in floats])
+
+    def warn(self, batch, scalars):
+        """Warns if the scalars of a step, floats by TensorBoard name, tell that it goes wrong."""
         loss = scalars["loss/disc_real_loss"] + scalars["loss/disc_fake_loss"]
         if loss > LOST_LOSS:
             self._lost_since = None
         elif self._lost_since is None:
             self._lost_since = batch
         elif batch - self._lost_since >= LOST_BATCHES:
-            self._warn(
+            self._warnings.warn(
+                "lost",
                 f"the discriminator has won: its losses are near 0 since batch {self._lost_since}, "
                 "and the generator learns nothing from it any more. Go back to an earlier "
-                "checkpoint, or start anew with a higher --gene_l1_factor or --noise_level"
+                "checkpoint, or start anew with a higher --gene_l1_factor or --noise_level",
             )
-        if scalars["learning_rate"] < MIN_LEARNING_RATE * learning_rate_start:
-            self._warn(
+        if scalars["learning_rate"] < MIN_LEARNING_RATE * self._learning_rate_start:
+            self._warnings.warn(
+                "learning rate",
                 f"the learning rate is down to {scalars['learning_rate']:.2g}, under "
                 f"{MIN_LEARNING_RATE:.0%} of its start: further batches change next to nothing. "
-                "Raise --learning_rate_half_life or stop here"
+                "Raise --learning_rate_half_life or stop here",
             )
 
-    def _warn_of_outputs(self, images, low_res):
-        drift = images.mean((0, 1, 2)) / 255.0 - low_res.mean((0, 1, 2))
-        if np.abs(drift).max() > MAX_DRIFT:
-            colours = ", ".join(f"{value:+.2f}" for value in drift)
-            self._warn(
-                f"the outputs' mean colour has drifted from the inputs' by {colours} (red, green, "
-                "blue of 1). If it stays, raise --gene_l1_factor"
-            )
-        if len(low_res) > 1 and _variety(images) < MIN_VARIETY * 255.0 * _variety(low_res):
-            self._warn(
-                "the outputs have become nearly the same for different inputs. Go back to an "
-                "earlier checkpoint, or start anew with a higher --gene_l1_factor"
-            )
 
-    def _warn(self, text):
-        """Says it, the first time."""
-        kind = text[:30]
+class Warnings:
+    """Says each kind of warning once."""
+
+    def __init__(self):
+        self._said = set()
+
+    def warn(self, kind, text):
+        """Says it, if it is the first of its kind."""
         if kind not in self._said:
             self._said.add(kind)
             say(f"Warning: {text}.")
@@ -112,34 +168,15 @@ def warn_of_schedule(train_batches, half_life):
         say(
             f"Warning: after --train_batches={train_batches} the learning rate will be "
             f"{share:.1g} of its start, and falls under {MIN_LEARNING_RATE:.0%} at batch "
-            f"{int(np.ceil(-np.log2(MIN_LEARNING_RATE))) * half_life}, behind which batches change "
+            f"{int(np.ceil(-np.log2(MIN_LEARNING_RATE))) * half_life}. Batches after that change "
             "next to nothing: raise --learning_rate_half_life for a run that long."
         )
 
 
-def _measured(enlarge, low_res, high_res):
-    """The enlarged images, uint8 [N, H, W, 3], and their mean figures.
-
-    In parts of a batch's size, so that it takes no more memory than a training step.
-    """
-    images, parts = [], []
-    for at in range(0, len(low_res), PART):
-        part = low_res[at : at + PART]
-        images.append(to_uint8(enlarge(part)))
-        parts.append(figures(images[-1] / 255.0, high_res[at : at + PART], part))
-    means = {
-        name: float(np.concatenate([part[name] for part in parts]).mean()) for name in parts[0]
-    }
-    return np.concatenate(images), means
+def _means(measured):
+    return {name: float(values.mean()) for name, values in measured.items()}
 
 
 def _variety(images):
     """How much images differ from each other: the mean over pixels of the spread over images."""
     return float(np.std(images, axis=0, dtype=np.float32).mean())
-
-
-def _shown(name, value, bicubic):
-    title = {"psnr": "PSNR", "ssim": "SSIM", "lr_psnr": "LR-PSNR"}.get(name, name)
-    if name.endswith("psnr"):
-        return f"{title} {value:.2f} dB ({bicubic:.2f})"
-    return f"{title} {value:.3f} ({bicubic:.3f})"

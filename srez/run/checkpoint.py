@@ -6,23 +6,23 @@ written under a hidden name, brought to the disk, and renamed last.
 """
 
 import contextlib
-import fcntl
 import gzip
-import hashlib
-import itertools
 import json
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import tensorflow as tf
 
+from srez import files
 from srez.console import say
-from srez.files import make_folder
 
 FORMAT = 1  # of a checkpoint; raise it when older programs couldn't read it
 LOCK = "lock"  # the file in checkpoint_dir that says whose it is
+KEPT_CHECKPOINTS = 2
+RETRY_SECONDS = 60  # after a checkpoint that couldn't be written
 _TENSORS, _RUN, _MANIFEST = "tensors", "run.json.gz", "manifest.json"
 _UNFINISHED = (".writing-", ".removing-")  # hidden names of folders of a killed run
 
@@ -72,16 +72,16 @@ def write_checkpoint(checkpoint_dir, batch, run, objects):
         temporary.mkdir(parents=True)
         tf.train.Checkpoint(**objects).write(str(temporary / _TENSORS))
         (temporary / _RUN).write_bytes(gzip.compress(json.dumps(run).encode(), mtime=0))
-        files = {file.name: _identity(file) for file in sorted(temporary.iterdir())}
-        manifest = json.dumps({"format": FORMAT, "files": files}, indent=1)
+        written = {file.name: _identity(file) for file in sorted(temporary.iterdir())}
+        manifest = json.dumps({"format": FORMAT, "files": written}, indent=1)
         (temporary / _MANIFEST).write_text(manifest)
         for file in temporary.iterdir():
-            _to_disk(file)
-        _to_disk(temporary)
+            files.to_disk(file)
+        files.to_disk(temporary)
         if path.exists():  # a damaged one, or of a run that was stopped at this very batch
             _remove(path)
         temporary.rename(path)
-        _to_disk(path.parent)
+        files.to_disk(path.parent)
     except tf.errors.OpError as error:
         raise OSError(f"{path}: {error.message}") from error
     finally:
@@ -133,49 +133,78 @@ def restore(path, **objects):
 
 @contextlib.contextmanager
 def locked(checkpoint_dir):
-    """Makes the folder and keeps other trainers out of it; removes what a killed one left.
+    """Makes the folder and keeps other trainings out of it; removes what a killed one left.
 
-    The lock ends with the process, however that ends. Raises OSError if another one holds it.
+    Raises:
+        OSError: another training holds it, or it can't be made.
     """
     folder = Path(checkpoint_dir)
-    make_folder(folder)
-    with open(folder / LOCK, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise OSError(
-                f"--checkpoint_dir={checkpoint_dir} is in use by another training, process "
-                f"{file.read().strip()}: wait for it, stop it, or give another folder"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        for path in folder.iterdir():
-            if path.name.startswith(_UNFINISHED):
-                shutil.rmtree(path)
-        try:
-            yield
-        finally:
-            if {path.name for path in folder.glob("*")} == {LOCK}:  # nothing came of it
-                shutil.rmtree(folder)
+    files.make_folder(folder)
+    try:
+        with files.locked(folder / LOCK) as file:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            for path in folder.iterdir():
+                if path.name.startswith(_UNFINISHED):
+                    shutil.rmtree(path)
+            try:
+                yield
+            finally:
+                if {path.name for path in folder.glob("*")} == {LOCK}:  # nothing came of it
+                    shutil.rmtree(folder)
+    except BlockingIOError as error:
+        raise OSError(
+            f"--checkpoint_dir={checkpoint_dir} is in use by another training, process "
+            f"{error.holder}: wait for it, stop it, or give another folder"
+        ) from None
 
 
-def set_aside(folders):
-    """Renames those folders that hold something to NAME.N, with the first N that is free for all.
+class Checkpoints:
+    """Saves the checkpoints of a run: when they are due, and again when a disk was full.
 
-    Returns a dict from each renamed folder to its new path. Raises OSError if one can't be.
+    They are due every `period` batches and every so many `minutes` (0: not by the clock). The two
+    newest are kept, those at multiples of `keep_every` (0: none), and the best.
     """
-    # A folder may lie in another one: the inner one first.
-    paths = sorted({Path(os.path.abspath(folder)) for folder in folders}, reverse=True)
-    renamed = {}
-    for number in itertools.count(1):
-        if not any(_numbered(path, number).exists() for path in paths):
-            break
-    for path in paths:
-        if path.is_dir() and any(inner.name != LOCK for inner in path.iterdir()):
-            renamed[path] = path.rename(_numbered(path, number))
-    return renamed
+
+    def __init__(self, checkpoint_dir, period, minutes, keep_every, batch):
+        self.saved_batch = batch
+        self._folder = checkpoint_dir
+        self._period = period
+        self._seconds = 60 * minutes
+        self._keep_every = keep_every
+        self._saved_at = time.monotonic()
+        self._failed_at = None  # when the last one could not be written
+
+    def is_due(self, batch, is_last):
+        """Whether it is time for one: by the batches, by the clock, or to try again.
+
+        After the last batch a better one is saved anyhow.
+        """
+        now = time.monotonic()
+        if batch == self.saved_batch:
+            return False
+        if batch % self._period == 0:
+            return True
+        if self._failed_at is not None:
+            return now - self._failed_at >= RETRY_SECONDS and not is_last
+        return 0 < self._seconds <= now - self._saved_at and not is_last
+
+    def save(self, batch, run, objects):
+        """Saves one, see `write_checkpoint`, and removes old ones; returns whether it could.
+
+        `run["best"]`, if any, names the checkpoint that is kept whatever its age.
+        """
+        best = run["best"] and run["best"]["name"]
+        try:
+            write_checkpoint(self._folder, batch, run, objects)
+            prune(self._folder, KEPT_CHECKPOINTS, self._keep_every, best)
+        except OSError as error:
+            say(f"Can't write a checkpoint: {' '.join(str(error).split())}.")
+            self._failed_at = time.monotonic()
+            return False
+        self.saved_batch, self._saved_at, self._failed_at = batch, time.monotonic(), None
+        return True
 
 
 def _checkpoints(checkpoint_dir):
@@ -188,8 +217,8 @@ def _checkpoints(checkpoint_dir):
 def _damage(path):
     """What is wrong with a checkpoint, in words; "" if it is whole."""
     try:
-        files = json.loads((path / _MANIFEST).read_text())["files"]
-        wrong = [name for name, identity in files.items() if _identity(path / name) != identity]
+        listed = json.loads((path / _MANIFEST).read_text())["files"]
+        wrong = [name for name, identity in listed.items() if _identity(path / name) != identity]
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -198,9 +227,7 @@ def _damage(path):
 
 
 def _identity(path):
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
+    return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
 
 
 def _remove(path):
@@ -209,15 +236,3 @@ def _remove(path):
     shutil.rmtree(trash, ignore_errors=True)
     path.rename(trash)
     shutil.rmtree(trash)
-
-
-def _to_disk(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _numbered(path, number):
-    return path.with_name(f"{path.name}.{number}")

@@ -1,6 +1,7 @@
 """What a user sees of a training: the console's line, the bar, the speed."""
 
 import contextlib
+import dataclasses
 import sys
 import time
 
@@ -14,29 +15,40 @@ LINE = (
 )
 
 
-def totals_reached(batch, seconds, train_batches, train_time):
-    """Says in words which total is reached, or "" if the run has to go on.
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    """How long to train in all: `batches` (0: no limit) and `minutes` (None: no limit)."""
 
-    `train_batches` 0 and `train_time` (minutes) None are no limits.
-    """
-    if train_batches and batch >= train_batches:
-        done, flag = f"{batch} of {train_batches} batches", "--train_batches"
-    elif train_time is not None and seconds >= 60 * train_time:
-        done, flag = f"{seconds / 60:.3g} of {train_time:g} minutes", "--train_time"
-    else:
-        return ""
-    return f"trained {done}: raise {flag} to go on, or --noresume to start anew."
+    batches: int
+    minutes: float | None
+
+    def reached(self, batch, seconds):
+        """Says in words which total is reached, or "" if the training has to go on."""
+        if self.batches and batch >= self.batches:
+            done, flag = f"{batch} of {self.batches} batches", "--train_batches"
+        elif self.minutes is not None and seconds >= 60 * self.minutes:
+            done, flag = f"{seconds / 60:.3g} of {self.minutes:g} minutes", "--train_time"
+        else:
+            return ""
+        return f"trained {done}: raise {flag} to go on, or --noresume to start anew."
+
+    def fraction(self, batch, seconds):
+        """Of the training that is done, by the total that will be reached first. In [0, 1]."""
+        by_batches = batch / self.batches if self.batches else 0.0
+        by_time = seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(max(by_batches, by_time), 1.0)
 
 
 class Progress:
     """Counts a run's time and batches, and shows them; a context manager around the loop.
 
-    `batch` and `seconds` are those of the training so far, `config` is a TrainConfig,
-    `train_pictures` the number of pictures in an epoch, `logs` the run's run.logs.Logs.
+    `batch` and `seconds` are those of the training so far, `train_pictures` is the number of
+    pictures in an epoch, `logs` the run's run.logs.Logs.
     """
 
-    def __init__(self, config, batch, seconds, train_pictures, logs):
-        self.config = config
+    def __init__(self, totals, batch, seconds, batch_size, train_pictures, logs):
+        self.totals = totals
+        self.batch_size = batch_size
         self.logs = logs
         self.batch = self.first_batch = batch
         self.train_pictures = train_pictures
@@ -52,9 +64,13 @@ class Progress:
 
     @property
     def done(self):
-        """`totals_reached` of now."""
-        config = self.config
-        return totals_reached(self.batch, self.seconds, config.train_batches, config.train_time)
+        """In words which total is reached, or ""."""
+        return self.totals.reached(self.batch, self.seconds)
+
+    @property
+    def has_all_batches(self):
+        """Whether the total of batches is reached."""
+        return bool(self.totals.batches) and self.batch >= self.totals.batches
 
     def __enter__(self):
         self._bar = tqdm.tqdm(
@@ -86,7 +102,7 @@ class Progress:
             self.waited, self._speed_start = 0.0, time.monotonic()
         if done_here == LINE_PERIOD:
             self._say_speed()
-        self._bar.n = 100 * self._fraction()
+        self._bar.n = 100 * self.totals.fraction(self.batch, self.seconds)
         self._bar.refresh()
         if batch % LINE_PERIOD:
             return None
@@ -96,7 +112,7 @@ class Progress:
 
     def _show(self, scalars):
         speed = self._speed()
-        fraction = self._fraction()
+        fraction = self.totals.fraction(self.batch, self.seconds)
         minutes_left = self.seconds / 60 * (1 / fraction - 1)
         losses = [
             scalars[f"loss/{name}"] for name in ("gene_loss", "disc_real_loss", "disc_fake_loss")
@@ -106,7 +122,7 @@ class Progress:
             f"batch {self.batch}, G {losses[0]:.3f}, D {losses[1]:.3f} + {losses[2]:.3f}, "
             f"{speed:.2f} batches/s, {self.waiting_share:.1%} waiting for data"
         )
-        speeds = {"images_per_second": speed * self.config.batch_size}
+        speeds = {"images_per_second": speed * self.batch_size}
         self.logs.scalars(self.batch, scalars | speeds)
 
     @property
@@ -114,23 +130,16 @@ class Progress:
         """The share of the time since the first batch that went into waiting for data, 0 to 1."""
         return self.waited / max(time.monotonic() - self._speed_start, 1e-9)
 
-    def _fraction(self):
-        """Of the training done: of the total that will be reached first. In (0, 1]."""
-        config = self.config
-        by_batches = self.batch / config.train_batches if config.train_batches else 0.0
-        by_time = self.seconds / (60 * config.train_time) if config.train_time else 0.0
-        return min(max(by_batches, by_time), 1.0)
-
     def _speed(self):
         """Batches per second since the first batch of this session, sheets and saves included."""
         batches = self.batch - self.first_batch - 1
         return batches / (time.monotonic() - self._speed_start) if batches > 0 else 0.0
 
     def _say_speed(self):
-        config, speed = self.config, self._speed()
-        batches = config.train_batches or 60 * config.train_time * speed
-        epochs = batches * config.batch_size / self.train_pictures
-        minutes = config.train_time if not config.train_batches else batches / speed / 60
+        totals, speed = self.totals, self._speed()
+        batches = totals.batches or 60 * totals.minutes * speed
+        epochs = batches * self.batch_size / self.train_pictures
+        minutes = batches / speed / 60 if totals.batches else totals.minutes
         say(
             f"{speed:.2f} batches/s: {minutes:.3g} minutes = {batches:.0f} batches "
             f"= {epochs:.2g} epochs."

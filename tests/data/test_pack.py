@@ -14,7 +14,8 @@ import srez.data.local
 import srez.data.pack
 from srez.data.pack import pack
 from srez.data.parts import PARTITION
-from srez.data.source import open_source, split_source
+from srez.data.source import open_source
+from srez.data.split import split_source
 from srez_input import Batches
 from tests.conftest import FACES, ROOT
 from tests.odd_files import patched, zipped

@@ -5,7 +5,8 @@ import tensorflow as tf
 
 import srez.data.remote
 from srez.data.parts import PARTITION
-from srez.data.source import open_source, split_source
+from srez.data.source import open_source
+from srez.data.split import split_source
 from tests.odd_files import zipped
 
 _NUMBERS = itertools.count()

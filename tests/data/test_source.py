@@ -10,7 +10,9 @@ import srez.data.index
 import srez.data.local
 import srez.data.parts
 import srez.data.source
-from srez.data.source import PARTITION, open_source, split_source
+from srez.data.parts import PARTITION
+from srez.data.source import open_source
+from srez.data.split import split_source
 from tests.conftest import FACES
 
 

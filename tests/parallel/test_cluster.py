@@ -13,7 +13,6 @@ import pytest
 from srez.parallel.cluster import Cluster
 from srez.parallel.launch import free_ports, launch
 from srez.run.checkpoint import newest_checkpoint, read_run
-from srez.run.stop import Agreement
 from tests.conftest import ROOT, run_main, train_arguments
 
 PROGRAM = [sys.executable, "-m", "tests.replicas"]
@@ -66,10 +65,10 @@ def test_without_synchronisation_the_moving_statistics_are_averaged(found, name)
 
 
 @pytest.mark.slow
-def test_wishes_are_added_up_over_processes_not_over_replicas(found):
-    assert found["none"]["wishes"].tolist() == [1, 0]
-    assert found["mirrored"]["wishes"].tolist() == [1, 0]
-    assert found["multi_worker"]["wishes"].tolist() == [3, 0]
+def test_numbers_are_added_up_over_processes_not_over_replicas(found):
+    assert found["none"]["sums"].tolist() == [1, 0]
+    assert found["mirrored"]["sums"].tolist() == [1, 0]
+    assert found["multi_worker"]["sums"].tolist() == [3, 0]
 
 
 @pytest.fixture
@@ -185,8 +184,16 @@ def third(monkeypatch):
 
 def test_each_process_has_its_places_of_a_batch(third):
     assert third.share(12) == (8, 12)
+    third.check(12, False, "none")
     with pytest.raises(OSError, match="--batch_size=16 can't be shared out evenly among 3 replic"):
-        third.share(16)
+        third.check(16, False, "none")
+
+
+def test_what_goes_with_one_replica_or_process_only_is_refused(third):
+    with pytest.raises(OSError, match="--jit_compile is for one replica, and there are 3"):
+        third.check(12, True, "none")
+    with pytest.raises(OSError, match="--cache=memory holds all pictures, and each of the 3"):
+        third.check(12, False, "memory")
 
 
 def test_only_the_chief_speaks(third, capsys):
@@ -201,45 +208,3 @@ def test_pictures_have_to_be_the_same_everywhere(third, monkeypatch):
     monkeypatch.setattr(third, "from_chief", lambda number: number + 1)
     with pytest.raises(OSError, match="worker 2 sees other pictures than worker 0"):
         third.check_the_same("00ff", "pictures")
-
-
-class _Progress:
-    done, batch = "", 0
-
-    class config:
-        train_batches = 100
-
-
-class _Signals:
-    came = 0
-
-
-def test_all_stop_one_batch_after_a_wish(third):
-    agreement = Agreement(third, _Signals(), _Progress())
-    sums = [np.array(row, np.float32) for row in ([0, 0, 0], [0, 1, 0], [0, 0, 0])]
-    over = []
-    for row in sums:
-        agreement.heard(row.view(_Tensor))
-        over.append((agreement.is_over, agreement.signal))
-    assert over == [(False, 0), (False, 0), (True, signal.SIGTERM)]
-
-
-class _Tensor(np.ndarray):
-    def numpy(self):
-        return self
-
-
-def test_the_minutes_are_the_chiefs_to_count(third):
-    progress = _Progress()
-    progress.done = "trained 20 of 20 minutes"
-    agreement = Agreement(third, _Signals(), progress)
-    assert agreement.wishes == (False, False, False)
-    assert not agreement.is_over
-    third.index = 0
-    assert agreement.wishes == (False, False, True)
-
-
-def test_the_batches_are_everybodys_to_count(third):
-    progress = _Progress()
-    progress.batch = 100
-    assert Agreement(third, _Signals(), progress).is_over

@@ -41,14 +41,14 @@ def _op_by_op(box, draws):
 
 
 def test_the_jitter_agrees_with_tensorflows_own_operations(source):
-    _, images = load_pictures(source, range(8), 128)
+    _, _, images = load_pictures(source, range(8), 128)
     draws = _many_draws(8)
     expected = [_op_by_op(image, draws[:, at]) for at, image in enumerate(images)]
     np.testing.assert_allclose(augment(images, draws), expected, atol=1e-5)
 
 
 def test_the_jitter_behind_the_downscaling_keeps_the_distribution(source):
-    _, boxes = load_pictures(source, [1], 128)
+    _, _, boxes = load_pictures(source, [1], 128)
     count = 300
     draws = _many_draws(count)
     before = tf.stack([_op_by_op(boxes[0], draws[:, at]) for at in range(count)])

@@ -1,4 +1,3 @@
-import concurrent.futures
 import io
 import os
 
@@ -157,16 +156,6 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(monkeypatch, pict
         srez.pictures.image.read_image(data, "picture")
 
 
-def test_many_threads_write_with_the_usual_permissions(tmp_path):
-    def write(number):
-        srez.pictures.image.write_image(tmp_path / f"{number}.png", np.zeros((4, 4, 3)))
-
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(write, range(100)))
-    (tmp_path / "plain").touch()
-    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
-
-
 def test_write_image_clips_rounds_and_casts(tmp_path):
     image = np.zeros((1, 4, 3)) + np.array([-0.5, 0.5, 1.0, 7.0])[None, :, None]
     srez.pictures.image.write_image(tmp_path / "out.png", image)
@@ -181,26 +170,6 @@ def test_write_image_clips_rounds_and_casts(tmp_path):
 def test_a_picture_written_and_read_is_the_same(tmp_path, picture):
     srez.pictures.image.write_image(tmp_path / "out.png", picture / 255.0)
     assert (srez.pictures.image.read_image(tmp_path / "out.png") == picture).all()
-
-
-def test_what_a_killed_write_leaves_is_hidden(tmp_path):
-    with srez.files.atomic_path(tmp_path / "out.png"):
-        [name] = os.listdir(tmp_path)  # all that there is until the end
-        assert name.startswith(".")
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    (tmp_path / "out.png").write_text("old")
-    with pytest.raises(TypeError):
-        srez.pictures.image.write_image(tmp_path / "out.png", np.zeros((4, 4, 5)))
-    assert os.listdir(tmp_path) == ["out.png"]
-    assert (tmp_path / "out.png").read_text() == "old"
-
-
-def test_a_written_file_has_the_usual_permissions(tmp_path):
-    srez.pictures.image.write_image(tmp_path / "out.png", np.zeros((4, 4, 3)))
-    (tmp_path / "plain").touch()
-    assert (tmp_path / "out.png").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_centre_square_keeps_the_middle():

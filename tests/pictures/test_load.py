@@ -9,7 +9,7 @@ from srez.pictures.load import load_pictures
 
 def test_load_pictures_gives_the_plain_box(faces):
     source = open_source(faces)
-    low_res, high_res = load_pictures(source, [2], 64)
+    _, low_res, high_res = load_pictures(source, [2], 64)
     box = celeba_box(read_image(source.read(2), "2")) / 255.0
     expected = box.reshape(64, 2, 64, 2, 3).mean((1, 3))
     assert np.abs(high_res[0] - expected).max() < 2 / 255
@@ -23,7 +23,7 @@ def test_a_picture_of_another_size_gives_its_centred_square(tmp_path, size, face
     image = np.repeat((columns * 255)[None, :, None], height, 0).repeat(3, 2).astype(np.uint8)
     for number in range(5):
         Image.fromarray(image).save(tmp_path / f"{number}.png")
-    _, high_res = load_pictures(open_source(tmp_path), [0], 64)
+    _, _, high_res = load_pictures(open_source(tmp_path), [0], 64)
     profile = high_res[0].mean((0, 2))
     # The box is the 128 of 144 pixels in the middle of the square: 4/9 to either side.
     np.testing.assert_allclose(profile, profile[::-1], atol=0.01)
@@ -36,5 +36,5 @@ def test_a_picture_turned_by_exif_is_turned_back(tmp_path, faces):
     with Image.open(faces / "00.jpg") as face:
         face.rotate(180).save(tmp_path / "turned.jpg", exif=exif, quality=95)
         face.save(tmp_path / "upright.jpg", quality=95)
-    _, (turned, upright) = load_pictures(open_source(tmp_path), [0, 1], 64)
+    _, _, (turned, upright) = load_pictures(open_source(tmp_path), [0, 1], 64)
     assert np.abs(turned - upright).mean() < 0.01

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from srez.quality.validation import Watch, warn_of_schedule
+from srez.quality.validation import Validation, Watch, warn_of_schedule
 
 FACES = 6
 
@@ -26,8 +27,8 @@ def _red(low_res, training):
 
 
 def test_a_perfect_network_has_a_score_of_one_and_is_best(faces, capsys):
-    figures, is_best = Watch(faces, best=None).evaluate(1000, _enlarge)
-    assert is_best
+    figures, best = Validation(faces).measure(1000, _enlarge, None)
+    assert best["name"] == "batch001000"
     assert figures["validation/score"] == pytest.approx(1, abs=1e-3)
     assert figures["validation/ssim"] == pytest.approx(1, abs=1e-3)
     assert figures["bicubic/ssim"] < 0.99
@@ -38,18 +39,13 @@ def test_a_perfect_network_has_a_score_of_one_and_is_best(faces, capsys):
 
 
 def test_only_a_better_score_replaces_the_best(faces):
-    watch = Watch(faces, best=None)
-    watch.evaluate(200, _red)
-    first = watch.best
-    assert watch.evaluate(400, _enlarge)[1]
-    assert watch.best["name"] == "batch000400"
-    assert not watch.evaluate(600, _red)[1]
-    assert watch.best["name"] == "batch000400"
-    assert watch.best["score"] > first["score"]
-
-
-def test_what_an_earlier_session_found_best_counts(faces):
-    assert not Watch(faces, best={"name": "batch000200", "score": 2.0}).evaluate(400, _enlarge)[1]
+    validation = Validation(faces)
+    _, first = validation.measure(200, _red, None)
+    _, second = validation.measure(400, _enlarge, first)
+    _, third = validation.measure(600, _red, second)
+    assert second["name"] == "batch000400"
+    assert third is second
+    assert second["score"] > first["score"]
 
 
 def test_neither_blur_nor_noise_scores_high(faces):
@@ -58,14 +54,14 @@ def test_neither_blur_nor_noise_scores_high(faces):
         return np.clip(_enlarge(low_res, training) + noise, 0, 1)
 
     scores = [
-        Watch(faces, None).evaluate(1000, network)[0]["validation/score"]
+        Validation(faces).measure(1000, network, None)[0]["validation/score"]
         for network in (_grey, noisy)
     ]
     assert max(scores) < 0.3
 
 
 def test_without_faces_nothing_is_measured():
-    assert Watch(None, best=None).evaluate(1000, _enlarge) == ({}, False)
+    assert Validation(None).measure(1000, _enlarge, None) == ({}, None)
 
 
 @pytest.mark.parametrize(
@@ -73,14 +69,14 @@ def test_without_faces_nothing_is_measured():
     [(_red, "drifted from the inputs' by +0.10, "), (_grey, "nearly the same for different")],
 )
 def test_outputs_that_went_wrong_are_said_once(faces, capsys, network, words):
-    watch = Watch(faces, best=None)
+    validation = Validation(faces)
     for batch in (1000, 2000):
-        watch.evaluate(batch, network)
+        validation.measure(batch, network, None)
     assert capsys.readouterr().out.count(words) == 1
 
 
 def test_outputs_of_the_first_batches_are_no_reason_to_warn(faces, capsys):
-    Watch(faces, best=None).evaluate(100, _grey)
+    Validation(faces).measure(100, _grey, None)
     assert "Warning" not in capsys.readouterr().out
 
 
@@ -93,25 +89,25 @@ def _losses(real, learning_rate=2e-4):
 
 
 def test_a_discriminator_that_has_won_is_said_after_200_batches(capsys):
-    watch = Watch(None, best=None)
+    watch = Watch({}, 2e-4)
     said = []
     for batch in range(10, 500, 10):
-        watch.losses(batch, _losses(0.01 if batch > 100 else 0.5), 2e-4)
+        watch.warn(batch, _losses(0.01 if batch > 100 else 0.5))
         said += [batch] if "discriminator has won" in capsys.readouterr().out else []
     assert said == [310]
 
 
 def test_a_discriminator_that_comes_back_has_not_won(capsys):
-    watch = Watch(None, best=None)
+    watch = Watch({}, 2e-4)
     for batch in range(10, 1000, 10):
-        watch.losses(batch, _losses(0.5 if batch % 150 == 0 else 0.01), 2e-4)
+        watch.warn(batch, _losses(0.5 if batch % 150 == 0 else 0.01))
     assert capsys.readouterr().out == ""
 
 
 def test_a_vanishing_learning_rate_is_said_once(capsys):
-    watch = Watch(None, best=None)
-    for batch in (34990, 35000, 35010):
-        watch.losses(batch, _losses(0.5, 2e-4 * 0.5 ** (batch // 5000)), 2e-4)
+    watch = Watch({}, 2e-4)
+    for batch in (34990, 35000, 35010, 40000, 45000):  # and halved again, twice
+        watch.warn(batch, _losses(0.5, 2e-4 * 0.5 ** (batch // 5000)))
     out = capsys.readouterr().out
     assert out.count("under 1% of its start") == 1
 
@@ -124,3 +120,20 @@ def test_a_schedule_that_ends_at_nothing_is_said_at_the_start(capsys):
         "--train_batches=130000 the learning rate will be 1e-08 of its start, and falls under "
         in (capsys.readouterr().out)
     )
+
+
+def test_the_first_batch_with_a_loss_that_is_no_number_is_told():
+    watch = Watch({"x": tf.Variable(1.0)}, 2e-4)
+    for batch, loss in ((1, 0.5), (2, float("nan")), (3, float("inf"))):
+        watch.note(batch, {"loss/gene_loss": tf.constant(loss), "logits/real": tf.constant(0.1)})
+    assert watch.diverged_at(3) == 2
+    assert watch.diverged_at(3) == 0  # they were looked at
+
+
+def test_float16_losses_tell_nothing_but_a_scale_that_vanishes_does():
+    watch = Watch({}, 2e-4)
+    watch.note(1, {"loss/gene_loss": tf.constant(float("nan")), "loss_scale": tf.constant(1.0)})
+    assert watch.diverged_at(1) == 0
+    watch.note(2, {"loss/gene_loss": tf.constant(0.5), "loss_scale": tf.constant(2.0**-36)})
+    with pytest.raises(OSError, match="some fifty steps in a row, up to batch 2: use --precision"):
+        watch.diverged_at(2)

@@ -14,10 +14,9 @@ from srez.run.checkpoint import (
     prune,
     read_run,
     restore,
-    set_aside,
     write_checkpoint,
 )
-from srez_trainer import Trainer
+from srez_train import Trainer
 
 RUN = {"options": {"batch_size": 4}, "names": ["a\nb.jpg", "\udce9.jpg"]}
 
@@ -200,28 +199,3 @@ def test_what_a_killed_trainer_left_is_removed(tmp_path):
         (tmp_path / name / "tensors.index").touch()
     with locked(tmp_path):
         assert sorted(path.name for path in tmp_path.iterdir()) == ["batch000001", "lock"]
-
-
-def test_folders_are_set_aside_under_one_free_number(tmp_path):
-    for name in ("train", "checkpoint", "train.1"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").write_text(name)
-    set_aside([tmp_path / "train", tmp_path / "checkpoint"])
-    names = {path.name: (path / "file").read_text() for path in tmp_path.iterdir()}
-    assert names == {"train.1": "train.1", "train.2": "train", "checkpoint.2": "checkpoint"}
-
-
-def test_empty_and_missing_folders_and_a_lock_alone_stay(tmp_path):
-    (tmp_path / "train").mkdir()
-    (tmp_path / "checkpoint").mkdir()
-    (tmp_path / "checkpoint" / "lock").touch()
-    folders = [tmp_path / name for name in ("train", "checkpoint", "nowhere")]
-    assert set_aside(folders) == {}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "train"]
-
-
-def test_a_folder_in_another_is_set_aside_with_it(tmp_path):
-    (tmp_path / "train" / "checkpoint").mkdir(parents=True)
-    (tmp_path / "train" / "checkpoint" / "file").touch()
-    set_aside([tmp_path / "train", tmp_path / "train" / "checkpoint", tmp_path / "train"])
-    assert (tmp_path / "train.1" / "checkpoint.1" / "file").exists()

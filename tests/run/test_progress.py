@@ -4,9 +4,8 @@ import time
 import pytest
 import tensorflow as tf
 
-from srez.options import Options
 from srez.run.logs import Logs
-from srez.run.progress import Progress, totals_reached
+from srez.run.progress import Progress, Totals
 
 SCALARS = {
     "loss/gene_loss": tf.constant(0.12345),
@@ -15,9 +14,9 @@ SCALARS = {
 }
 
 
-def _progress(folder, batch=0, seconds=0.0, **flags):
-    config = Options(train_dir=folder, **flags)
-    return Progress(config, batch, seconds, train_pictures=100, logs=Logs(folder, batch))
+def _progress(folder, batch=0, seconds=0.0, train_batches=0, train_time=20.0, batch_size=16):
+    totals = Totals(train_batches, train_time)
+    return Progress(totals, batch, seconds, batch_size, 100, Logs(folder, batch))
 
 
 def _line(capsys, batch, train_dir, seconds=0.0, **flags):
@@ -28,7 +27,7 @@ def _line(capsys, batch, train_dir, seconds=0.0, **flags):
 
 
 def test_the_line_is_the_original_one_to_the_letter(tmp_path, capsys):
-    line = _line(capsys, 500, seconds=600.0, train_batches=1000, train_dir=tmp_path)
+    line = _line(capsys, 500, tmp_path, 600.0, train_batches=1000, train_time=None)
     assert line == (
         "Progress[ 50%], ETA[  10m], Batch [ 500], G_Loss[0.123], D_Real_Loss[1.500], "
         "D_Fake_Loss[12.000]\n"
@@ -61,12 +60,12 @@ def test_progress_follows_the_total_that_is_reached_first(
     ],
 )
 def test_the_total_that_is_reached_is_named(batch, seconds, train_batches, train_time, expected):
-    found = totals_reached(batch, seconds, train_batches, train_time)
+    found = Totals(train_batches, train_time).reached(batch, seconds)
     assert found.startswith(expected) if expected else found == ""
 
 
 def test_the_speed_is_said_after_ten_batches(tmp_path, capsys):
-    progress = _progress(tmp_path, train_batches=30, batch_size=5)
+    progress = _progress(tmp_path, train_batches=30, train_time=None, batch_size=5)
     with progress:
         for batch in range(1, 11):
             time.sleep(0.01)

@@ -6,7 +6,7 @@ import pytest
 import srez.run.weights
 from srez.options import Options
 from srez.run.checkpoint import read_run, write_checkpoint
-from srez_trainer import Trainer
+from srez_train import Trainer
 
 
 @pytest.fixture(scope="module")

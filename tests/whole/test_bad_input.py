@@ -10,7 +10,6 @@ import zlib
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -125,7 +124,7 @@ def _read(source, count=6, cache=None, start_batch=0, **options):
 def _load(source):
     """How many pictures of a source can be loaded, and the rows of those that are bad."""
     bad_images = BadImages(len(source.names), 1.0)
-    low_res, _ = load_pictures(source, range(len(source.names)), 64, bad_images)
+    _, low_res, _ = load_pictures(source, range(len(source.names)), 64, bad_images)
     return len(low_res), bad_images.rows
 
 
@@ -327,11 +326,6 @@ def broken(folder, tmp_path_factory):
     return open_source(_with(folder, tmp_path_factory.mktemp("in"), odd_files.broken_inside()))
 
 
-def test_a_failed_decode_would_end_a_plain_dataset(broken):
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        list(Batches(broken, range(COUNT), 4, 64, 0).dataset().take(4))
-
-
 def test_batches_behind_a_failed_decode_are_in_their_places(broken, folder):
     broken_batches, rows = _read(broken, count=9)
     assert [name for name, _ in rows] == ["05.jpg"]
@@ -372,12 +366,12 @@ def test_a_cache_leaves_out_the_same_pictures_for_the_same_reasons(broken, tmp_p
         with pytest.raises(OSError, match="1 of the 12"):
             bad_images.check()
     for plain, cached in zip(_read(broken)[0], _read(broken, cache=cache)[0], strict=True):
-        assert np.abs(plain[1] - cached[1]).mean() < 0.5 / 255
+        np.testing.assert_array_equal(plain[1], cached[1])
 
 
 def test_loading_leaves_out_what_tensorflow_fails_to_decode(broken):
     bad_images = BadImages(COUNT, 1.0)
-    low_res, _ = load_pictures(broken, [4, ODD, 6], 64, bad_images)
+    _, low_res, _ = load_pictures(broken, [4, ODD, 6], 64, bad_images)
     assert len(low_res) == 2
     assert [name for name, _ in bad_images.rows] == ["05.jpg"]
 
@@ -477,5 +471,5 @@ def test_changed_pictures_never_end_a_run(tmp_path_factory, contents):
     cache = open_cache(source, "memory")
     assert cache.crops.shape == (len(contents) + 1, *CROP_SHAPE)
     assert not cache.bad[0]
-    low_res, _ = load_pictures(source, range(len(source.names)), 64)
+    _, low_res, _ = load_pictures(source, range(len(source.names)), 64)
     assert len(low_res) == (~cache.bad).sum()

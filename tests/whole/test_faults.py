@@ -15,8 +15,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import srez.run.saver
-import srez_loop
+import srez.run.checkpoint
 import srez_train
 from srez.run.checkpoint import locked, newest_checkpoint, read_run
 from tests.conftest import ROOT, assert_same_bits, small_config, train_arguments
@@ -174,7 +173,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(small_disk, faces, capsy
 def test_a_checkpoint_that_cannot_be_written_is_tried_again(here, faces, monkeypatch, capsys):
     # A stub at the file layer: the first write fails as on a full disk.
     tries = []
-    write = srez.run.saver.write_checkpoint
+    write = srez.run.checkpoint.write_checkpoint
 
     def full_at_first(folder, batch, *others):
         tries.append(batch)
@@ -182,8 +181,8 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(here, faces, monkeyp
             raise OSError(28, "No space left on device")
         return write(folder, batch, *others)
 
-    monkeypatch.setattr(srez.run.saver, "write_checkpoint", full_at_first)
-    monkeypatch.setattr(srez.run.saver, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(srez.run.checkpoint, "write_checkpoint", full_at_first)
+    monkeypatch.setattr(srez.run.checkpoint, "RETRY_SECONDS", 0)
     srez_train.train(small_config(faces, train_batches=5, checkpoint_period=2))
     assert tries == [2, 3, 4, 5]
     out = capsys.readouterr().out
@@ -197,7 +196,7 @@ def test_a_sheet_that_cannot_be_written_is_said_once(here, faces, monkeypatch, c
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(srez_loop, "write_image", full)
+    monkeypatch.setattr(srez_train, "write_image", full)
     srez_train.train(small_config(faces, train_batches=2, summary_period=1))
     assert capsys.readouterr().out.count("Can't write sheets: ") == 1
     assert newest_checkpoint(here / "checkpoint").name == "batch000002"
@@ -248,9 +247,9 @@ def test_too_many_bad_pictures_stop_a_run(spoilt):
 
 def test_checkpoints_come_by_the_clock_too(here, faces, monkeypatch):
     saved = []
-    write = srez.run.saver.write_checkpoint
+    write = srez.run.checkpoint.write_checkpoint
     monkeypatch.setattr(
-        srez.run.saver,
+        srez.run.checkpoint,
         "write_checkpoint",
         lambda folder, batch, *others: saved.append(batch) or write(folder, batch, *others),
     )

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import srez_loop
 import srez_train
 from srez.pictures.image import read_image
 from srez.run.checkpoint import newest_checkpoint
@@ -170,7 +169,7 @@ def test_the_best_checkpoint_is_kept_whatever_its_age(here, faces, monkeypatch, 
             self.best = {"name": f"batch{batch:06d}", "score": score}
         return {"validation/score": score}, is_best
 
-    monkeypatch.setattr(srez_loop.Watch, "evaluate", scored)
+    monkeypatch.setattr(srez_train.Validation, "evaluate", scored)
     config = small_config(faces, train_batches=5, evaluate_period=1, checkpoint_period=1)
     srez_train.train(config)
     names = sorted(path.name for path in (here / "checkpoint").iterdir())

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import srez_model
 from srez.options import Options
-from srez_trainer import Trainer
+from srez_train import Trainer
 from tests import oracle
 
 
