@@ -69,6 +69,11 @@ def walk(folder, is_hidden):
             continue
 
 
+def open_file(path):
+    """A file open for reading, binary. Raises OSError: it can't be opened."""
+    return open(path, "rb")
+
+
 def read_file(path, name=None):
     """The bytes of a file. Raises OSError: not there, a pipe or a device, or too large."""
     return files.read_file(path, name)

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -17,7 +16,8 @@ import tqdm
 from srez.console import complain, say
 from srez.data.parts import PARTITION, is_picture
 from srez.data.source import open_source
-from srez.files import MAX_BYTES, atomic_path, make_folder, printable
+from srez.files import MAX_BYTES, locked, make_folder, printable, sha256, to_disk, write_text
+from srez.pictures.image import check_picture
 
 # As `sha256sum -c` takes it: in the folder those of the shards, in a shard those of its pictures.
 SUMS = "SHA256SUMS"
@@ -37,8 +37,8 @@ def pack(dataset, output, shard_mb):
     In the order of their names, stored as they are, up to `shard_mb` MiB each. Writes the shards'
     SHA-256 to output/SHA256SUMS, and the pictures' to a file of that name in each shard; copies
     CelebA's list of the split. Shards that are there already and whole stay; each is written under
-    another name and renamed. Pictures that can't be read are left out, and named on stderr; the
-    next run tries them again.
+    another name and renamed. Files that can't be read, or are no whole pictures by their header
+    and their end, are left out and named on stderr; the next run tries them again.
 
     Raises:
         OSError: no pictures; `output` can't be written.
@@ -55,9 +55,9 @@ def pack(dataset, output, shard_mb):
         names = _shard_names(len(cuts) - 1)
         digests = _pack_all(source, folder, names, cuts)
         if source.partition is not None:
-            _write(folder / PARTITION, source.partition)
-            digests[PARTITION] = _sha256(folder / PARTITION)
-        _write(folder / SUMS, _lines(digests))
+            write_text(folder / PARTITION, source.partition)
+            digests[PARTITION] = sha256(folder / PARTITION)
+        write_text(folder / SUMS, _lines(digests))
     say(
         f"The pictures of {source.label} are in {len(names)} shards: "
         f"train with --dataset '{folder}/faces-*.zip'."
@@ -92,7 +92,7 @@ def _pack_all(source, folder, names, cuts):
             for done in concurrent.futures.as_completed(jobs):
                 digests[jobs[done]] = done.result()
                 # What is whole is known to the next run, whatever happens to this one.
-                _write(folder / SUMS, _lines(known | digests))
+                write_text(folder / SUMS, _lines(known | digests))
         except BaseException:
             stopped.set()
             pool.shutdown(cancel_futures=True)
@@ -102,7 +102,7 @@ def _pack_all(source, folder, names, cuts):
 
 def _is_whole(path, digest, count):
     """Whether it is a shard with this SHA-256 of so many pictures."""
-    if not path.is_file() or _sha256(path) != digest:
+    if not path.is_file() or sha256(path) != digest:
         return False
     with zipfile.ZipFile(path) as archive:
         return len(archive.namelist()) == count + 1  # and their checksums
@@ -118,6 +118,7 @@ def _write_shard(source, path, numbers, advance):
                 name = source.names[number]
                 try:
                     data = source.read(number)
+                    check_picture(data, name)
                 except OSError as error:
                     reason = (error.strerror or str(error)).removeprefix(f"{printable(name)}: ")
                     complain(f"left out, {printable(name)}: {reason}")
@@ -126,9 +127,8 @@ def _write_shard(source, path, numbers, advance):
                     digests[name] = hashlib.sha256(data).hexdigest()
                 advance(1)
             archive.writestr(_entry(SUMS), _lines(digests))
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        digest = _sha256(temporary)
+        to_disk(temporary)
+        digest = sha256(temporary)
         os.replace(temporary, path)
         return digest
     except OSError as error:
@@ -149,7 +149,8 @@ def _room(source):
     Whose size is too large for a picture, or unknown, is left out, and so takes none.
     """
     sizes = source.identities & _SIZE_BITS
-    room = sizes + _HEADERS + _NAMED * source.names.lengths()
+    lengths = np.array([len(name.encode("utf-8", "replace")) for name in source.names])
+    room = sizes + _HEADERS + _NAMED * lengths
     return np.where(sizes > MAX_BYTES, 0, room)
 
 
@@ -171,16 +172,15 @@ def _shard_names(count):
 
 def _refuse_bad_names(source):
     """Raises OSError if a name isn't UTF-8, or would be taken for a hidden one in a zip."""
-    for name in source.names.encoded():
+    for name in source.names:
         try:
-            good = is_picture(name) and name.decode()
-        except UnicodeDecodeError:
+            good = is_picture(name) and name.encode()
+        except UnicodeEncodeError:
             good = False
         if not good:
-            shown = printable(name.decode("utf-8", "surrogatepass"))
             raise OSError(
-                f"{shown} can't be packed under this name: rename it, or give --dataset by a path "
-                "without .. and hidden folders"
+                f"{printable(name)} can't be packed under this name: rename it, or give --dataset "
+                "by a path without .. and hidden folders"
             )
 
 
@@ -189,22 +189,20 @@ def _claimed(folder, source, shard_mb):
     """Enters in `folder` whose shards are in it, and keeps other processes off meanwhile."""
     facts = {"pictures": len(source.names), "names": source.fingerprint}
     text = json.dumps(facts | {"contents": source.contents, "shard_mb": shard_mb}) + "\n"
-    with open(folder / ABOUT, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FileExistsError(f"--pack_output={folder}: another pack writes to it") from error
-        file.seek(0)
-        old = file.read()
-        if old != text and (old or any(folder.glob("faces-*.zip"))):
-            raise FileExistsError(
-                f"--pack_output={folder} holds shards of other pictures, or cut by another "
-                "--shard_mb: give another folder, or remove it"
-            )
-        if not old:
-            file.write(text)
-            file.flush()
-        yield
+    try:
+        with locked(folder / ABOUT) as file:
+            old = file.read()
+            if old != text and (old or any(folder.glob("faces-*.zip"))):
+                raise FileExistsError(
+                    f"--pack_output={folder} holds shards of other pictures, or cut by another "
+                    "--shard_mb: give another folder, or remove it"
+                )
+            if not old:
+                file.write(text)
+                file.flush()
+            yield
+    except BlockingIOError as error:
+        raise FileExistsError(f"--pack_output={folder}: another pack writes to it") from error
 
 
 def _lines(digests):
@@ -221,13 +219,3 @@ def _read_sums(path):
     """name -> SHA-256 of the shards that an earlier run wrote."""
     lines = path.read_text().splitlines() if path.is_file() else []
     return {line[66:]: line[:64] for line in lines}
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write(path, text):
-    with atomic_path(path) as temporary:
-        Path(temporary).write_bytes(text.encode())

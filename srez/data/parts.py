@@ -6,16 +6,13 @@ import re
 from pathlib import PurePosixPath
 
 from srez.data import local
-from srez.data.zips import ZipEntry, list_zip, read_zipped
+from srez.data.zips import Entry, list_zip, read_zipped
 from srez.pictures.image import PICTURE_SUFFIXES
 
 PARTITION = "list_eval_partition.txt"  # CelebA's own split: lines of "name.jpg 0|1|2"
 
 _OPEN_ZIPS = 128  # at a time; a process may have some 1,000 files open
-_SUFFIXES = tuple(suffix.encode() for suffix in PICTURE_SUFFIXES)
-_ADVICE = "give a folder of pictures or img_align_celeba.zip"
-# A picture in a folder is found by its name alone.
-_NOWHERE = {"place": 0, "crc": 0, "size": 0, "packed": 0}
+ADVICE = "give a folder of pictures or img_align_celeba.zip"
 _SIGNS = re.compile(r"[*?[]")  # of a pattern
 
 
@@ -31,7 +28,7 @@ def find_parts(dataset):
     words = [word.strip() for word in words if word.strip()]
     paths = [path for word in words for path in _expanded(word)]
     if not paths:
-        raise FileNotFoundError(f"--dataset={dataset} names nothing: {_ADVICE}")
+        raise FileNotFoundError(f"--dataset={dataset} names nothing: {ADVICE}")
     opened = functools.lru_cache(_OPEN_ZIPS)(lambda path: _files_of(path).File(path))
     text = functools.cache(_list_in)  # beside many zips there is one list
     return [_part(path, opened, text) for path in dict.fromkeys(paths)]
@@ -46,72 +43,75 @@ class Folder:
         self._text = text
 
     def list(self):
-        """Yields a ZipEntry per picture, of which only the name counts; in no order."""
-        for name in self._files.walk(self.path, _is_hidden):
-            name = name.encode("utf-8", "surrogatepass")
-            if is_picture(name):
-                yield ZipEntry(name, **_NOWHERE)
+        """Yields an Entry per picture, of which only the name counts; in no order."""
+        return (Entry(name) for name in self._files.walk(self.path, _is_hidden) if is_picture(name))
 
     def partition(self):
         """The text of CelebA's list in the folder or beside it, or None."""
         inside = self._text(self.path)
         return self._text(self._files.parent(self.path)) if inside is None else inside
 
-    def read(self, name, entry, shown):
+    def read(self, entry, shown):
         """The bytes of a picture. Raises OSError: one line that calls it `shown`."""
-        return self._files.read_file(os.path.join(self.path, name), shown)
+        return self._files.read_file(os.path.join(self.path, entry.name), shown)
 
-    def size(self, name):
+    def identity(self, entry):
         """Bytes of a picture; -1 if it is gone."""
-        return self._files.size(os.path.join(self.path, name))
+        return self._files.size(os.path.join(self.path, entry.name))
 
 
 class Zip:
-    """A zip, read in place. `stamp` tells a changed one; `list_entry` is that of CelebA's list."""
+    """A zip, read in place."""
 
     def __init__(self, path, text, opened):
         self.path = path
-        self.stamp = _files_of(path).stamp(path)
-        self.list_entry = None  # until the zip is listed
+        self._stamp = _files_of(path).stamp(path)
+        self._list_entry = None  # of CelebA's list, once the zip is listed
         self._text = text
         self._opened = opened
 
     def list(self):
-        """Yields the ZipEntry of each picture, in the zip's order. Raises OSError: no whole zip."""
-        for entry in list_zip(self._open(), self.path):
-            if is_picture(entry.name):
-                yield entry
-            elif self.list_entry is None and entry.name.split(b"/")[-1] == PARTITION.encode():
-                self.list_entry = entry
+        """Yields the Entry of each picture, in the zip's order. Raises OSError: no whole zip."""
+        self._open()  # is it what it was?
+        with _files_of(self.path).open_file(self.path) as file:
+            for entry in list_zip(file, self.path):
+                if is_picture(entry.name):
+                    yield entry
+                elif self._list_entry is None and entry.name.split("/")[-1] == PARTITION:
+                    self._list_entry = entry
 
     def partition(self):
         """The text of CelebA's list in the zip, or else beside it, or None; once it is listed."""
-        if self.list_entry is None:
+        if self._list_entry is None:
             return self._text(_files_of(self.path).parent(self.path))
-        return self.read(None, self.list_entry, PARTITION).decode(errors="replace")
+        return self.read(self._list_entry, PARTITION).decode(errors="replace")
 
-    def read(self, name, entry, shown):
+    def read(self, entry, shown):
         """The bytes of an entry. Raises OSError: one line that calls it `shown`."""
         return read_zipped(self._open(), shown, entry)
+
+    def identity(self, entry):
+        """Checksum and size of a picture in one number."""
+        number = entry.crc << 32 | min(entry.size, 0xFFFFFFFF)
+        return number - (1 << 64) * (number >> 63)  # as an int64
 
     def _open(self):
         try:
             file = self._opened(self.path)
         except PermissionError as error:
             raise OSError(f"--dataset={self.path} can't be read: {error.strerror}") from error
-        if file.stamp != self.stamp:
+        if file.stamp != self._stamp:
             raise OSError(f"--dataset={self.path} has changed meanwhile: start anew")
         return file
 
 
 def is_picture(name):
-    """Whether a name, as UTF-8, is a picture's, and neither hidden nor in a hidden folder."""
-    if not name.lower().endswith(_SUFFIXES):
+    """Whether a name is a picture's, and neither hidden nor in a hidden folder."""
+    if not name.lower().endswith(PICTURE_SUFFIXES):
         return False
-    if not name.startswith((b".", b"/")) and b"/." not in name and b"__MACOSX" not in name:
+    if not name.startswith((".", "/")) and "/." not in name and "__MACOSX" not in name:
         return True
-    parts = PurePosixPath(name.decode("utf-8", "surrogatepass")).parts
-    return not any(map(_is_hidden, parts))
+    return not any(map(_is_hidden, PurePosixPath(name).parts))
 
 
 def _expanded(word):
@@ -121,7 +121,7 @@ def _expanded(word):
     paths = files.matches(word) if _SIGNS.search(word) else []
     if not paths:
         what = "matches nothing" if _SIGNS.search(word) else "does not exist"
-        raise FileNotFoundError(f"--dataset={word} {what}: {_ADVICE}")
+        raise FileNotFoundError(f"--dataset={word} {what}: {ADVICE}")
     return paths
 
 

@@ -70,6 +70,12 @@ def walk(folder, is_hidden):
                 yield from (below + name for name in files)
 
 
+def open_file(path):
+    """A file open for reading, binary. Raises OSError: it can't be opened."""
+    with _os_errors(path):
+        return tf.io.gfile.GFile(path, "rb")
+
+
 def read_file(path, name=None):
     """The bytes of a file. Raises OSError: not there, or too large."""
     with _os_errors(path), tf.io.gfile.GFile(path, "rb") as file:

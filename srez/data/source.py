@@ -1,45 +1,77 @@
-"""Where the pictures are: lists folders and zips, reads files, splits training from test."""
+"""Where the pictures are: their names in order, their bytes, and what tells a changed one."""
 
-import dataclasses
+import array
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+import time
 from pathlib import Path
 
 import numpy as np
 
-from srez.data.index import PART_SHIFT, Progress, build_index, keep_index, kept_index
-from srez.data.parts import Folder, Zip, find_parts
-from srez.data.zips import ZipEntry
-from srez.drawn import faces
+from srez.console import complain
+from srez.data.parts import ADVICE, find_parts
+from srez.data.zips import Entry
+from srez.drawn.faces import sample_faces
 from srez.pictures.image import PICTURE_SUFFIXES
 
-_INDEX_FOLDER = ".cache"  # where the drawn faces are, too
+QUIET = 2.0  # seconds before, and between, the lines that say how far a listing is
+_FIELDS = 6  # numbers of a picture: its part, and those of its Entry
 
 
-@dataclasses.dataclass(frozen=True)
+def open_source(dataset):
+    """Lists the pictures of --dataset, or the drawn faces if it is None; returns a Source.
+
+    Raises:
+        OSError: nothing there, or no pictures in it; one line that says what was found.
+    """
+    if dataset is None:
+        source = open_source(sample_faces())
+        source.label = "the built-in drawn sample faces"
+        return source
+    parts = find_parts(os.fspath(dataset))
+    label = os.fspath(dataset)
+    if len(parts) == 1 and "://" not in label:
+        label = str(Path(parts[0].path))
+    return Source(label, parts)
+
+
 class Source:
-    """Numbered pictures: `read(number)` gives the bytes of the file called names[number].
+    """Numbered pictures, sorted by name: those of all `parts`, Folders and Zips, as one list.
 
-    `label` says in words where they are from; `partition` is the text of CelebA's list of the
-    split, or None; `identify()` computes the `identities`.
+    `names` is a list. If a name is in two parts, each name gets the path of its part in front. If
+    it is twice in one part, the last entry counts. `label` says in words where the pictures are
+    from, `partition` is the text of CelebA's list of the split, or None.
+
+    Raises:
+        OSError: a part holds no pictures or can't be read, or one part holds another.
     """
 
-    label: str
-    names: Sequence
-    read: Callable
-    partition: str | None
-    identify: Callable
+    def __init__(self, label, parts):
+        self.label = label
+        self._parts = parts
+        self._progress = _Progress(label)
+        names, self._entries = self._list()
+        self._heads = [""] * len(parts)
+        order = self._order(names)
+        if order is None:
+            self._heads = [f"{part.path.rstrip('/')}/" for part in parts]
+            heads = (self._heads[part] for part in self._entries[:, 0])
+            names = [head + name for head, name in zip(heads, names, strict=True)]
+            order = self._order(names)
+        if order is None:
+            raise OSError(f"--dataset={label} names pictures twice: one part holds another")
+        self.names = [names[number] for number in order]
+        self._entries = self._entries[order]
+        lists = dict.fromkeys(part.partition() for part in parts)
+        self.partition = "\n".join(text for text in lists if text is not None) or None
 
-    @functools.cached_property
-    def fingerprint(self):
-        """Hex digits of the files' names and the list of the split; where they lie is no matter."""
-        digest = hashlib.sha256()
-        for lines in self.names.lines():
-            digest.update(lines)
-        digest.update(f"\n{self.partition or ''}".encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()[:16]
+    def read(self, number):
+        """The bytes of a picture's file. Raises OSError: one line that names it."""
+        part, *numbers = self._entries[number].tolist()
+        name = self.names[number]
+        inner = name.removeprefix(self._heads[part])
+        return self._parts[part].read(Entry(inner, *numbers), name)
 
     @functools.cached_property
     def identities(self):
@@ -48,92 +80,68 @@ class Source:
         The size in bytes in a folder (-1: gone), checksum and size in a zip. The low 32 bits are
         the size in both.
         """
-        return self.identify()
+        found = np.empty(len(self.names), np.int64)
+        for number, (part, *numbers) in enumerate(self._entries.tolist()):
+            self._progress.show(number, "pictures looked at so far")
+            inner = self.names[number].removeprefix(self._heads[part])
+            found[number] = self._parts[part].identity(Entry(inner, *numbers))
+        return found
+
+    @functools.cached_property
+    def fingerprint(self):
+        """Hex digits of the files' names and the list of the split; where they lie is no matter."""
+        digest = hashlib.sha256()
+        for name in self.names:
+            digest.update(f"{name}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"\n{self.partition or ''}".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()[:16]
 
     @functools.cached_property
     def contents(self):
         """Hex digits of the identities."""
         return hashlib.sha256(self.identities.astype("<i8", copy=False)).hexdigest()[:16]
 
+    def _list(self):
+        """All parts' names, and an array uint64 [N, 6] of their parts and entries, as listed."""
+        names, numbers = [], array.array("Q")
+        for index, part in enumerate(self._parts):
+            before = len(names)
+            for name, *entry in part.list():
+                names.append(name)
+                numbers.extend((index, *entry))
+                self._progress.show(len(names), "pictures listed so far")
+            if len(names) == before:
+                suffixes = " ".join(PICTURE_SUFFIXES)
+                raise FileNotFoundError(
+                    f"--dataset={part.path} holds no {suffixes} pictures: {ADVICE}"
+                )
+        return names, np.frombuffer(numbers, np.uint64).reshape(-1, _FIELDS)
 
-def open_source(dataset):
-    """Lists the pictures of --dataset, or the drawn faces if it is None.
+    def _order(self, names):
+        """The numbers of the names in order, of a name's in one part the last one only.
 
-    Names are sorted; those of several parts are one list, with their part's path in front if a name
-    is in two of them. The lists of more than some 100,000 pictures in zips are kept in .cache/.
-
-    Raises:
-        OSError: nothing there, or no pictures in it; one line that says what was found.
-    """
-    if dataset is None:
-        folder = faces.sample_faces()
-        return dataclasses.replace(open_source(folder), label="the built-in drawn sample faces")
-    parts = find_parts(os.fspath(dataset))
-    label = os.fspath(dataset)
-    if len(parts) == 1 and "://" not in label:
-        label = str(Path(parts[0].path))
-    index = _index(parts, label)
-    for part, count in zip(parts, index.about["counts"], strict=True):
-        if not count:
-            raise FileNotFoundError(
-                f"--dataset={part.path} holds no {' '.join(PICTURE_SUFFIXES)} pictures: "
-                "give a folder of pictures or img_align_celeba.zip"
-            )
-    lists = dict.fromkeys(part.partition() for part in parts)
-    partition = "\n".join(text for text in lists if text is not None) or None
-    return Source(label, index.names, partition=partition, **_readers(parts, index))
-
-
-def _index(parts, label):
-    """The Index of the parts; that of many pictures in zips is kept, and taken up again."""
-    paths = [part.path for part in parts]
-    listings = (part.list() for part in parts)
-    if not all(isinstance(part, Zip) for part in parts):
-        return build_index(paths, listings, label)
-    key = paths, [part.stamp for part in parts]
-    index = kept_index(_INDEX_FOLDER, key)
-    if index is None:
-        index = build_index(paths, listings, label, _INDEX_FOLDER)
-        index.about["lists"] = [part.list_entry and _as_json(part.list_entry) for part in parts]
-        if index.folder is not None:
-            keep_index(index, _INDEX_FOLDER, key)
-    else:
-        for part, entry in zip(parts, index.about["lists"], strict=True):
-            part.list_entry = entry and ZipEntry(entry[0].encode(), *entry[1:])
-    return index
+        None if a name is in two parts.
+        """
+        order = sorted(range(len(names)), key=names.__getitem__)
+        kept = []
+        for number in order:
+            if kept and names[kept[-1]] == names[number]:
+                if self._entries[kept[-1], 0] != self._entries[number, 0]:
+                    return None
+                kept.pop()
+            kept.append(number)
+        return kept
 
 
-def _as_json(entry):
-    return [entry.name.decode(), *entry[1:]]
+class _Progress:
+    """Says on stderr how far a listing is, every few seconds."""
 
+    def __init__(self, label):
+        self._label = label
+        self._next = time.monotonic() + QUIET
 
-def _readers(parts, index):
-    """The functions `read` and `identify` of a Source, by these names."""
-    heads = [len(f"{part.path.rstrip('/')}/") * index.about["prefixed"] for part in parts]
-
-    def read(number):
-        place, *others = index.entries[number].item()
-        part = place >> PART_SHIFT
-        name = index.names[number]
-        entry = ZipEntry(None, place & (1 << PART_SHIFT) - 1, *others)
-        return parts[part].read(name[heads[part] :], entry, name)
-
-    def identify():
-        found = index.entries["crc"].astype(np.int64) << 32 | index.entries["size"]
-        part_of = index.parts()
-        for number, part in enumerate(parts):
-            if isinstance(part, Folder):
-                mine = np.flatnonzero(part_of == number)
-                names = (name[heads[number] :] for name in index.names.take(mine))
-                found[mine] = np.fromiter(_sizes(part, names), np.int64, len(mine))
-        return found
-
-    return {"read": read, "identify": identify}
-
-
-def _sizes(folder, names):
-    progress = Progress(folder.path)
-    for count, name in enumerate(names):
-        if count % 1024 == 0:
-            progress.show(f"{count:,} pictures looked at so far")
-        yield folder.size(name)
+    def show(self, count, words):
+        """Says it if it is time to; looks at the clock for one in a thousand."""
+        if count % 1024 == 0 and time.monotonic() >= self._next:
+            complain(f"{self._label}: {count:,} {words}")
+            self._next = time.monotonic() + QUIET

@@ -1,5 +1,6 @@
 """The one way in for pictures and the one way out (Pillow and numpy, no TensorFlow)."""
 
+import contextlib
 import io
 import os
 import re
@@ -53,11 +54,24 @@ def read_image(file, name=None):
     """
     name = os.fspath(file) if name is None else name
     data = file if isinstance(file, bytes) else read_file(file, name)
+    with _opened(data, name) as image:
+        image.load()
+        return np.asarray(_to_rgb(_upright(image)))
+
+
+def check_picture(data, name):
+    """Raises OSError if a file's bytes, by their header and their end, are no whole picture."""
+    with _opened(data, name):
+        pass
+
+
+@contextlib.contextmanager
+def _opened(data, name):
+    """Gives Pillow's image, its pixels not decoded yet; what goes wrong is one line with `name`."""
     try:
         _refuse_cut_off(data)
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            image.load()
-            return np.asarray(_to_rgb(_upright(image)))
+            yield image
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on a broken file

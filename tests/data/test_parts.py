@@ -133,4 +133,4 @@ def test_local_paths_do_without_tensorflow(place, monkeypatch):
     ],
 )
 def test_what_a_picture_is_called(name, expected):
-    assert is_picture(name.encode()) is expected
+    assert is_picture(name) is expected

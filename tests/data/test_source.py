@@ -1,12 +1,12 @@
 import os
 import shutil
 import tracemalloc
+import warnings
 import zipfile
 
 import numpy as np
 import pytest
 
-import srez.data.index
 import srez.data.local
 import srez.data.parts
 import srez.data.source
@@ -40,7 +40,7 @@ def test_a_folder_is_listed_recursively_and_in_order(folder):
     (folder / "00.jpg").rename(folder / "deep" / "er" / "x.JPeG")
     names = open_source(folder).names
     assert len(names) == FACES
-    assert names == tuple(sorted(names))
+    assert names == sorted(names)
     assert "deep/er/x.JPeG" in names
 
 
@@ -49,6 +49,35 @@ def test_what_is_no_picture_is_ignored(folder, name):
     (folder / name).parent.mkdir(exist_ok=True)
     shutil.copy(folder / "00.jpg", folder / name)
     assert len(open_source(folder).names) == FACES
+
+
+def test_names_are_sorted_over_all_parts_and_the_last_of_one_name_in_a_part_counts(here):
+    for path, entries in (("b.zip", "bdb"), ("a.zip", "ca")):
+        with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings(action="ignore"):
+            for place, name in enumerate(entries):
+                archive.writestr(f"{name}.jpg", f"{path} {place}")
+    source = open_source("b.zip,a.zip")
+    assert source.names == [f"{name}.jpg" for name in "abcd"]
+    found = [source.read(number).decode() for number in range(4)]
+    assert found == ["a.zip 1", "b.zip 2", "a.zip 0", "b.zip 1"]
+
+
+def test_a_file_that_two_parts_hold_is_refused(folder):
+    (folder / "deep").mkdir()
+    shutil.copy(folder / "00.jpg", folder / "deep" / "00.jpg")
+    with pytest.raises(OSError, match="names pictures twice: one part holds another"):
+        open_source(f"{folder},{folder}/deep")
+
+
+def test_a_long_listing_says_how_far_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(srez.data.source, "QUIET", 0.0)
+    for number in range(2050):
+        (tmp_path / f"{number}.jpg").write_bytes(b"x")
+    assert open_source(tmp_path).identities.sum() == 2050
+    lines = capsys.readouterr().err.splitlines()
+    words = ("1,024 pictures listed", "2,048 pictures listed", "0 pictures looked at")
+    assert [line.startswith(f"srez: {tmp_path}: ") for line in lines] == [True] * 5
+    assert all(word in line for word, line in zip(words, lines, strict=False))
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -93,51 +122,6 @@ def test_a_zip_that_is_cut_off_is_told(faces, tmp_path):
 MANY = 20_000
 
 
-def _shards(folder):
-    """Three zips of MANY tiny entries with their names in order; returns their pattern."""
-    for shard, numbers in enumerate(np.array_split(np.arange(MANY), 3)):
-        with zipfile.ZipFile(folder / f"faces-{shard}.zip", "w") as archive:
-            for number in numbers:
-                archive.writestr(zipfile.ZipInfo(f"faces/{number:06d}.jpg"), f"{number}")
-    return f"{folder}/faces-*.zip"
-
-
-def test_the_list_of_many_pictures_in_zips_is_kept_for_later_runs(here, monkeypatch):
-    monkeypatch.setattr(srez.data.index, "IN_MEMORY", 1000)
-    (here / PARTITION).write_text("000007.jpg 2\n")
-    pattern = _shards(here)
-    first = open_source(pattern)
-    with monkeypatch.context() as patch:
-        patch.setattr(srez.data.parts, "list_zip", None)  # or it would be listed again
-        again = open_source(pattern)
-    for source in (first, again):
-        assert len(source.names) == MANY
-        for number in (0, 6666, 6667, MANY - 1):
-            assert source.names[number] == f"faces/{number:06d}.jpg"
-            assert source.read(number) == str(number).encode()
-        assert _split(source).test.tolist() == [7]
-    assert first.fingerprint == again.fingerprint
-    assert (first.identities == again.identities).all()
-    assert [path.name.split("-")[0] for path in (here / ".cache").iterdir()] == ["index"]
-
-
-def test_a_list_in_a_zip_is_known_when_the_zip_is_not_listed_again(here, faces, monkeypatch):
-    monkeypatch.setattr(srez.data.index, "IN_MEMORY", 10)
-    path = _zip(faces, here / "faces.zip", extra=[(PARTITION, "03.jpg 2\n")])
-    open_source(path)
-    monkeypatch.setattr(srez.data.parts, "list_zip", None)
-    assert _split(open_source(path)).test.tolist() == [3]
-
-
-def test_zips_that_have_changed_are_listed_again(here, faces, monkeypatch):
-    monkeypatch.setattr(srez.data.index, "IN_MEMORY", 10)
-    path = _zip(faces, here / "faces.zip")
-    assert len(open_source(path).names) == FACES
-    _zip(faces, path, extra=[("more.jpg", b"x")])
-    assert len(open_source(path).names) == FACES + 1
-    assert len(list((here / ".cache").iterdir())) == 1
-
-
 def test_a_picture_listed_takes_little_memory(tmp_path):
     (tmp_path / "some").mkdir()
     for number in range(MANY):
@@ -149,15 +133,8 @@ def test_a_picture_listed_takes_little_memory(tmp_path):
     finally:
         tracemalloc.stop()
     assert len(source.names) == MANY
-    assert now < 60  # bytes
-    assert peak < 200
-
-
-def test_looking_at_the_sizes_of_many_files_says_how_far_it_is(folder, monkeypatch, capsys):
-    source = open_source(folder)
-    monkeypatch.setattr(srez.data.index, "_QUIET", 0.0)
-    assert source.identities.min() > 0
-    assert capsys.readouterr().err == f"{folder}: 0 pictures looked at so far\n"
+    assert now < 150  # bytes
+    assert peak < 300
 
 
 def test_a_missing_dataset_is_named(tmp_path):
@@ -270,7 +247,7 @@ def test_too_few_pictures_are_counted(faces, test_vectors, batch_size):
 
 
 def test_the_drawn_faces_are_a_source(faces, monkeypatch):
-    monkeypatch.setattr(srez.drawn.faces, "sample_faces", lambda: faces)
+    monkeypatch.setattr(srez.data.source, "sample_faces", lambda: faces)
     source = open_source(None)
     assert source.label == "the built-in drawn sample faces"
     assert len(source.names) == FACES

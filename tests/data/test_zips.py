@@ -12,15 +12,13 @@ from tests.odd_files import zipped
 
 
 def _entries(path):
-    return list(list_zip(File(path), path))
+    with open(path, "rb") as file:
+        return list(list_zip(file, path))
 
 
 def _contents(path):
     file = File(path)
-    return [
-        (entry.name.decode(), read_zipped(file, entry.name.decode(), entry))
-        for entry in list_zip(file, path)
-    ]
+    return [(entry.name, read_zipped(file, entry.name, entry)) for entry in _entries(path)]
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -34,7 +32,7 @@ def test_an_entry_holds_what_pythons_zipfile_finds(tmp_path):
     path = zipped(tmp_path / "a.zip", entries, zipfile.ZIP_DEFLATED)
     with zipfile.ZipFile(path) as archive:
         expected = [
-            (info.filename.encode(), info.CRC, info.file_size, info.compress_size)
+            (info.filename, info.CRC, info.file_size, info.compress_size)
             for info in archive.infolist()
         ]
     found = [(entry.name, entry.crc, entry.size, entry.packed) for entry in _entries(path)]
@@ -45,7 +43,7 @@ def test_a_name_that_is_not_utf_8_is_taken_as_zipfile_does(tmp_path):
     path = zipped(tmp_path / "a.zip", [("a?.jpg", b"first")])
     path.write_bytes(path.read_bytes().replace(b"a?.jpg", b"a\x81.jpg"))
     with zipfile.ZipFile(path) as archive:
-        assert [entry.name.decode() for entry in _entries(path)] == archive.namelist() == ["aü.jpg"]
+        assert [entry.name for entry in _entries(path)] == archive.namelist() == ["aü.jpg"]
 
 
 @pytest.mark.parametrize("comment", [b"", b"words " * 99])
@@ -77,7 +75,7 @@ def test_an_entry_beyond_4_gib_is_read(tmp_path, shift):
             archive.start_dir = file.tell()
             archive.writestr("far.jpg", b"second")
     assert _contents(path) == [("near.jpg", b"first"), ("far.jpg", b"second")]
-    assert _entries(path)[1].place > 2**32
+    assert _entries(path)[1].offset > 2**32
 
 
 def test_a_zip_cut_off_while_it_is_read_is_damaged(tmp_path):
@@ -111,7 +109,6 @@ def _end(size, offset):
         _end(2**32 - 1, 0),
         b"PK\1\2" + bytes(42) + _end(45, 0),
         b"PK\6\7" + bytes(16) + _end(20, 0),
-        b"PK\1\2" + bytes(24) + b"\xff\xff" + bytes(16) + _end(46, 0),
     ],
 )
 def test_a_damaged_directory_is_one_line(tmp_path, content):

@@ -212,7 +212,7 @@ def test_any_name_is_a_name(folder, tmp_path, name, capsys):
 def test_any_name_in_a_zip_is_a_name(tmp_path, name):
     path = odd_files.zipped(tmp_path / "faces.zip", [(name, JPEG)])
     source = open_source(path)
-    assert source.names == (name,)
+    assert source.names == [name]
     assert source.read(0) == JPEG
     assert os.listdir(tmp_path) == ["faces.zip"]
 
@@ -307,14 +307,14 @@ def test_what_is_no_picture_of_its_own_in_a_zip_is_left_out(tmp_path):
         ("folder.jpg/", b""),
     ]
     path = odd_files.zipped(tmp_path / "faces.zip", entries)
-    assert open_source(path).names == ("good.jpg",)
+    assert open_source(path).names == ["good.jpg"]
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_of_two_entries_with_one_name_the_last_counts(tmp_path):
     path = odd_files.zipped(tmp_path / "faces.zip", [("a.jpg", JPEG), ("a.jpg", PNG)])
     source = open_source(path)
-    assert source.names == ("a.jpg",)
+    assert source.names == ["a.jpg"]
     assert source.read(0) == PNG
 
 
