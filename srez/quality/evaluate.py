@@ -12,13 +12,12 @@ import tqdm
 
 from srez.console import say
 from srez.data.source import open_source
-from srez.files import atomic_path, make_folder, printable
+from srez.files import atomic_path, make_folder, printable, write_text
 from srez.pictures.bad import BadImages
 from srez.pictures.image import comparison_grid, to_uint8
 from srez.pictures.load import eight_bit, load_pictures
 from srez.pictures.resize import interpolate
 from srez.quality import descriptors
-from srez.quality.card import write_card
 from srez.quality.metrics import (
     figures,
     frechet_distance,
@@ -26,7 +25,7 @@ from srez.quality.metrics import (
     mean_interval,
     shown,
 )
-from srez.quality.report import write_report
+from srez.quality.report import write_card, write_report
 from srez.run.checkpoint import batch_of, read_run
 from srez.run.resume import resumed_split
 from srez.run.weights import choose_checkpoint, restore_generator, upscale
@@ -85,9 +84,8 @@ def evaluate(options):
         "versions": _versions(),
     }
     folder = Path(options.evaluation_dir)
-    with atomic_path(folder / "metrics.json") as temporary:
-        text = json.dumps(evaluation.metrics, indent=2, allow_nan=False)
-        Path(temporary).write_text(text + "\n")
+    text = json.dumps(evaluation.metrics, indent=2, allow_nan=False)
+    write_text(folder / "metrics.json", f"{text}\n")
     _write_table(folder / "per_image.csv", evaluation)
     write_card(folder / "MODEL_CARD.md", evaluation.metrics)
     write_report(folder / "report.html", evaluation, options.train_dir)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -11,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, train_arguments
 
 DEPLOY = ROOT / "deploy"
 SBATCH = DEPLOY / "slurm.sbatch"
@@ -211,6 +212,35 @@ def test_the_image_is_made_of_files_that_are_there():
     assert all(any(ROOT.glob(pattern)) for pattern in copied)
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
     assert ignored[1:] == ["*", *(f"!{pattern}" for pattern in copied), "**/__pycache__"]
+
+
+@pytest.mark.slow
+def test_what_the_image_holds_trains_evaluates_and_enlarges(here, faces):
+    image = here / "image"
+    for line in (DEPLOY / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY "):
+            _, pattern, target = line.split()
+            folder = image / target.removeprefix("/srez/")
+            for path in ROOT.glob(pattern):
+                if path.is_dir():
+                    shutil.copytree(path, folder)
+                else:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(path, folder)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    commands = (
+        train_arguments(faces, train_batches=2),
+        ["--run", "evaluate"],
+        ["--run", "infere", f"--infer_input={faces}/00.jpg"],
+    )
+    for command in commands:
+        program = [sys.executable, image / "srez_main.py", *command]
+        process = subprocess.run(
+            program, cwd=here, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert (process.returncode, process.stderr) == (0, "")
+    assert (here / "evaluation" / "MODEL_CARD.md").exists()
+    assert (here / "result.png").exists()
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in DEPLOY.glob("*")))
