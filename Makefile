@@ -12,7 +12,7 @@ TRAIN := $(SREZ) --run train --precision auto --train_time $(TRAIN_TIME) --summa
 # With an NVIDIA driver, TensorFlow's pin with its CUDA libraries.
 CUDA := $(if $(shell command -v nvidia-smi),"$(shell sed -n 's/^tensorflow==/tensorflow[and-cuda]==/p' requirements.txt)")
 
-.PHONY: run test test-fast clean
+.PHONY: run test test-fast bench clean
 
 # Exit status 3: there is a run on other pictures or with other options. Its results are kept, aside.
 run: .venv/ready test.jpg
@@ -47,6 +47,11 @@ test.jpg: | .venv/ready
 .venv/ready-dev: requirements/*.txt .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	@touch $@
+
+# Training, input and inference beside a textbook's and PyTorch's; some five minutes.
+bench: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.txt
+	$(BIN)/python -m bench.speed
 
 clean:
 	rm -rf .venv .cache

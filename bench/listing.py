@@ -1,11 +1,11 @@
-"""Lists very many pictures: python bench/index.py FOLDER [ENTRIES].
+"""Lists very many pictures: python3 -m bench.listing FOLDER [ENTRIES].
 
 Makes in FOLDER, unless they are there, zips of ENTRIES tiny entries (2,000,000), once with their
 names in order from zip to zip as `--run pack` makes them and once dealt out to the zips like cards,
 and a tree of half as many empty files. Then measures, each in a process of its own: the seconds to
-list them, by the clock and of a core's time, for zips again with the index that the first time
-left; the peak of memory beside what Python and the modules take; bytes of the index per entry; and
-reads at random places per second. Prints JSON lines. It takes some minutes and 1 GB of disk.
+list them, by the clock and of a core's time; the peak of memory beside what Python and the modules
+take; and reads at random places per second. Prints JSON lines. It takes some minutes and 1 GB of
+disk.
 """
 
 import concurrent.futures
@@ -13,15 +13,15 @@ import json
 import os
 import random
 import resource
-import shutil
 import subprocess
 import sys
 import time
 import zipfile
 from pathlib import Path
 
+from srez.data.source import open_source
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
 
 SHARDS = 8
 IN_A_FOLDER = 1000  # files
@@ -45,11 +45,9 @@ def main(folder, entries=2_000_000):
         list(pool.map(_make_zip, *zip(*jobs, strict=True)))
     _make_tree(folder / "tree", entries // 2)
     for kind in numbers:
-        shutil.rmtree(folder / kind / ".cache", ignore_errors=True)
-        for when in ("first", "again"):
-            row = _measured(folder / kind, f"{folder / kind}/faces-*.zip")
-            print(json.dumps({"listed": f"zips, {kind}, {when}"} | row), flush=True)
-    row = _measured(folder, folder / "tree")
+        row = _measured(f"{folder / kind}/faces-*.zip")
+        print(json.dumps({"listed": f"zips, {kind}"} | row), flush=True)
+    row = _measured(folder / "tree")
     print(json.dumps({"listed": "tree of files"} | row), flush=True)
 
 
@@ -74,16 +72,14 @@ def _make_tree(folder, count):
             os.close(os.open(place / f"{number:09d}.jpg", os.O_CREAT | os.O_WRONLY))
 
 
-def _measured(cwd, dataset):
-    command = [sys.executable, __file__, "--list", str(dataset)]
-    done = subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.PIPE)
+def _measured(dataset):
+    command = [sys.executable, "-m", "bench.listing", "--list", str(dataset)]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout)
 
 
 def list_one(dataset):
     """What listing a dataset takes in this process, a dict."""
-    from srez.data.source import open_source
-
     before, started, busy = _peak(), time.perf_counter(), time.process_time()
     source = open_source(dataset)
     seconds, busy = time.perf_counter() - started, time.process_time() - busy
@@ -94,15 +90,11 @@ def list_one(dataset):
     for number in picked:
         source.read(number)
     reads = READS / (time.perf_counter() - started)
-    files = list(Path(".cache").glob("index-*/*"))
     return {
         "pictures": len(source.names),
         "seconds": round(seconds, 2),
         "seconds of a core": round(busy, 2),
         "MiB": round(peak, 1),
-        "index bytes per picture": round(
-            sum(file.stat().st_size for file in files) / len(source.names), 1
-        ),
         "reads per second": round(reads),
     }
 

@@ -1,4 +1,4 @@
-"""Holds bfloat16 beside float32: python bench/precision.py DATASET FOLDER.
+"""Holds bfloat16 beside float32: python3 -m bench.precision DATASET FOLDER.
 
 Trains 1,000 batches with two seeds in each precision, in folders like FOLDER/float32-0, and
 measures PSNR and LR-PSNR of the averaged weights on the test pictures at batch 500, 600, 650, ...
@@ -14,7 +14,6 @@ from pathlib import Path
 from srez.options import Options
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
 
 BATCHES = (500, *range(600, 1001, 50))
 FIRST = 600  # batch that counts

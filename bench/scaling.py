@@ -3,7 +3,7 @@
 Times a training step in one process with one core and in two processes with one core each (Linux),
 at the SHARES of pictures a replica; what it takes to add numbers up between the two; and the input
 on one core. Fits a model to that, checks it against the step of the two, and predicts larger
-clusters from it and ASSUMED. Writes bench/results/scaling.json and docs/SCALING.md.
+clusters from it and ASSUMED. Writes bench/results/scaling.json and docs/CLUSTER.md.
 """
 
 import json
@@ -50,7 +50,7 @@ def main(dataset):
     measured["input"] = _run("input", dataset)["input"]
     found = {"measured": measured, "assumed": ASSUMED, "model": fit(measured)}
     (ROOT / "bench" / "results" / "scaling.json").write_text(json.dumps(found, indent=2) + "\n")
-    (ROOT / "docs" / "SCALING.md").write_text(page(found))
+    (ROOT / "docs" / "CLUSTER.md").write_text(page(found))
     print(page(found))
 
 
@@ -217,9 +217,9 @@ def predict(measured, gpus, link):
 
 
 def page(found):
-    """docs/SCALING.md."""
+    """docs/CLUSTER.md."""
     measured, model = found["measured"], found["model"]
-    text = (Path(__file__).with_name("scaling.md")).read_text()
+    text = (Path(__file__).with_name("cluster.md")).read_text()
     steps = [
         f"| {share} | {measured[f'step 1x{share}']:.2f} | {measured[f'step 2x{share}']:.2f} | "
         f"{measured[f'step 1x{share}'] / measured[f'step 2x{share}']:.0%} |"

@@ -1,4 +1,8 @@
-"""Measures the speed of training, input and inference, all in turns, so that noise is shared."""
+"""Measures the speed of training, input and inference: python3 -m bench.speed [DATASET [OUTPUT]].
+
+All is measured in turns, so that noise is shared. DATASET has to be of aligned CelebA's kind;
+OUTPUT is a JSON file.
+"""
 
 import concurrent.futures
 import dataclasses
@@ -21,7 +25,8 @@ import srez_model
 from bench import textbook
 from bench.peer import Peer
 from srez.data.source import open_source
-from srez.files import atomic_path
+from srez.files import write_text
+from srez.options import Options
 from srez.pictures.cache import open_cache
 from srez.pictures.image import celeba_box, read_image
 from srez_input import Batches
@@ -33,13 +38,21 @@ INPUT_BATCHES = 64  # of 16 pictures, decoded per measurement of the input
 INPUT_PICTURES = 1024  # distinct ones among them
 TRAINING_STEPS = 20  # with real data, to see what they need
 PRECISIONS = ("float32", "bfloat16")
-OUTPUT = "bench/results.json"
+
+
+def main(dataset=None, output=None):
+    """Measures with a dataset, or the drawn faces; writes JSON where it is told, if it is."""
+    results = benchmark(Options(dataset=dataset))
+    text = json.dumps(results, indent=2)
+    print(text)
+    if output:
+        write_text(output, f"{text}\n")
 
 
 def benchmark(config):
-    """Prints what it measures, writes it to bench/results.json and returns it as a dict.
+    """Returns what it measures, a dict.
 
-    `config` is a TrainConfig: its dataset, batch_size and sample_size are measured with. Figures
+    The dataset, batch_size and sample_size of `config`, srez.options.Options, are used. Figures
     are {"median": m, "spread": [least, most]}; a ratio's are those of its values in each round.
 
     Raises:
@@ -72,11 +85,6 @@ def benchmark(config):
         "input_ratios": _summaries(_input_ratios(inputs)),
         "training": training,
     }
-    Path(OUTPUT).parent.mkdir(exist_ok=True)
-    with atomic_path(OUTPUT) as path:
-        Path(path).write_text(json.dumps(results, indent=2) + "\n")
-    print(json.dumps(results, indent=2))
-    print(f"Wrote {OUTPUT}.")
     return results
 
 
@@ -272,3 +280,7 @@ def _machine():
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
     }
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

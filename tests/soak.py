@@ -1,4 +1,4 @@
-"""Lets a training suffer: python -m bench.soak FOLDER MINUTES, from the top folder.
+"""Lets a training suffer: python3 -m tests.soak FOLDER MINUTES, from the top folder.
 
 Starts a small training in FOLDER again and again, each time with a fault of FAULTS, and with all
 odd and bad pictures of tests/test_bad_input.py in its dataset. After each it checks that no whole

