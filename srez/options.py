@@ -5,6 +5,7 @@ The command line, --help and docs/OPTIONS.md are made from the class `Options`.
 
 import collections
 import dataclasses
+import functools
 import math
 import re
 import textwrap
@@ -35,7 +36,7 @@ Made by `python3 -m srez.options`, from srez/options.py. A switch is given as `-
 """
 
 
-def _option(group, default, text, allowed, shown=None):
+def _option(group, default, allowed, text, shown=None):
     """A field of Options; `allowed` is (words, check), `shown` describes the default None."""
     words, check = allowed
     about = {"group": group, "help": text, "expected": words, "check": check, "shown": shown}
@@ -60,6 +61,21 @@ _SWITCH = "true or false", lambda value: True
 _ABOVE_0 = _number("a number above 0", lambda value: value > 0)
 _FROM_0 = _number("a number from 0 up", lambda value: value >= 0)
 _BELOW_1 = _number("a number from 0 to below 1", lambda value: 0 <= value < 1)
+_MINUTES = _number("a number of minutes above 0", lambda value: value > 0)
+_SHARE = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
+_PERCENT = _number("a percentage from 0 to 100", lambda value: 0 <= value <= 100)
+_MINUTES_OR_0 = _number("a number of minutes from 0 up", lambda value: value >= 0)
+_SIDE = ("a multiple of 8 from 64 to 128", range(64, 129, 8).__contains__)
+_PNG_OR_FOLDER = ("a path that ends in .png, or --infer_input a folder", bool)
+
+_command = functools.partial(_option, COMMAND)
+_usual = functools.partial(_option, USUAL)
+_learning = functools.partial(_option, LEARNING)
+_pictures = functools.partial(_option, PICTURES)
+_keeping = functools.partial(_option, KEEPING)
+_machines = functools.partial(_option, MACHINES)
+_enlarging = functools.partial(_option, ENLARGING)
+_results = functools.partial(_option, RESULTS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,206 +89,157 @@ class Options:
         ValueError: a value that isn't allowed; one line that names it.
     """
 
-    run: str = _option(COMMAND, "demo", "The command.", ("a command", bool))
-    help: bool = _option(COMMAND, False, "Show this page.", _SWITCH)
+    run: str = _command("demo", ("a command", bool), "The command.")
+    help: bool = _command(False, _SWITCH, "Show this page.")
 
-    dataset: str | None = _option(
-        USUAL,
+    dataset: str | None = _usual(
         None,
-        "Folders of pictures, or zips such as CelebA's as it is: paths or patterns with commas "
-        "between, here or remote (gs://).",
         _PATH,
+        "Folders of pictures, or zips such as CelebA's as it is: paths or patterns with "
+        "commas between, here or remote (gs://).",
         "dataset/ if it is there, else faces that the program draws",
     )
-    train_time: float | None = _option(
-        USUAL,
-        None,
-        "Minutes to train in all.",
-        _number("a number of minutes above 0", lambda value: value > 0),
-        "20, without --train_batches",
+    train_time: float | None = _usual(
+        None, _MINUTES, "Minutes to train in all.", "20, without --train_batches"
     )
-    train_batches: int = _option(
-        USUAL, 0, "Batches to train in all. 0: no limit.", _whole(0), "no limit"
-    )
-    train_dir: str = _option(USUAL, "train", "Folder for sheets, logs and the video.", _PATH)
-    checkpoint_dir: str = _option(USUAL, "checkpoint", "Folder for the checkpoints.", _PATH)
-    resume: bool = _option(
-        USUAL,
+    train_batches: int = _usual(0, _whole(0), "Batches to train in all. 0: no limit.", "no limit")
+    train_dir: str = _usual("train", _PATH, "Folder for sheets, logs and the video.")
+    checkpoint_dir: str = _usual("checkpoint", _PATH, "Folder for the checkpoints.")
+    resume: bool = _usual(
         True,
+        _SWITCH,
         "Go on from the newest checkpoint. --noresume starts anew and moves old results aside.",
-        _SWITCH,
     )
-    precision: str = _option(
-        USUAL,
+    precision: str = _usual(
         "float32",
-        "What the networks compute in. float16 is for GPUs; auto is bfloat16 where the device has "
-        "it, else float32.",
         _one_of("auto", "bfloat16", "float16", "float32"),
+        "What the networks compute in. float16 is for GPUs; auto is bfloat16 where the device"
+        " has it, else float32.",
     )
 
-    batch_size: int = _option(LEARNING, 16, "Pictures per batch.", _whole(1))
-    ema: float = _option(
-        LEARNING,
-        0.995,
-        "Decay of the average of the generator's weights. 0: no averaging.",
-        _BELOW_1,
+    batch_size: int = _learning(16, _whole(1), "Pictures per batch.")
+    ema: float = _learning(
+        0.995, _BELOW_1, "Decay of the average of the generator's weights. 0: no averaging."
     )
-    epsilon: float = _option(LEARNING, 1e-8, "Adam's epsilon.", _ABOVE_0)
-    gene_l1_factor: float = _option(
-        LEARNING,
+    epsilon: float = _learning(1e-8, _ABOVE_0, "Adam's epsilon.")
+    gene_l1_factor: float = _learning(
         0.90,
+        _SHARE,
         "Weight of the L1 term in the generator's loss; the adversarial term gets the rest.",
-        _number("a number from 0 to 1", lambda value: 0 <= value <= 1),
     )
-    learning_beta1: float = _option(LEARNING, 0.5, "Adam's beta1.", _BELOW_1)
-    learning_rate_half_life: int = _option(
-        LEARNING, 5000, "Batches after which the learning rate is halved.", _whole(1)
+    learning_beta1: float = _learning(0.5, _BELOW_1, "Adam's beta1.")
+    learning_rate_half_life: int = _learning(
+        5000, _whole(1), "Batches after which the learning rate is halved."
     )
-    learning_rate_start: float = _option(LEARNING, 0.00020, "Learning rate at the start.", _ABOVE_0)
-    noise_level: float = _option(
-        LEARNING,
-        0.03,
-        "Standard deviation of the noise on the generator's input while training.",
-        _FROM_0,
+    learning_rate_start: float = _learning(0.00020, _ABOVE_0, "Learning rate at the start.")
+    noise_level: float = _learning(
+        0.03, _FROM_0, "Standard deviation of the noise on the generator's input while training."
     )
-    random_seed: int = _option(LEARNING, 0, "Seed of every random draw.", _whole(0, 2**31 - 1))
-    deterministic: bool = _option(
-        LEARNING,
-        False,
-        "Make GPUs compute the same bits each time, more slowly; CPUs always do.",
-        _SWITCH,
+    random_seed: int = _learning(0, _whole(0, 2**31 - 1), "Seed of every random draw.")
+    deterministic: bool = _learning(
+        False, _SWITCH, "Make GPUs compute the same bits each time, more slowly; CPUs always do."
     )
-    jit_compile: bool = _option(LEARNING, False, "Compile the training step with XLA.", _SWITCH)
-    log_device_placement: bool = _option(
-        LEARNING, False, "Log on which device each operation runs.", _SWITCH
+    jit_compile: bool = _learning(False, _SWITCH, "Compile the training step with XLA.")
+    log_device_placement: bool = _learning(
+        False, _SWITCH, "Log on which device each operation runs."
     )
 
-    sample_size: int = _option(
-        PICTURES,
+    sample_size: int = _pictures(
         64,
+        _SIDE,
         "Side of the training pictures in pixels; the network's input is a quarter of it.",
-        ("a multiple of 8 from 64 to 128", range(64, 129, 8).__contains__),
     )
-    test_vectors: int = _option(
-        PICTURES,
-        16,
-        "Pictures kept for testing where no list_eval_partition.txt says which.",
-        _whole(1),
+    test_vectors: int = _pictures(
+        16, _whole(1), "Pictures kept for testing where no list_eval_partition.txt says which."
     )
-    cache: str = _option(
-        PICTURES,
+    cache: str = _pictures(
         "none",
-        "Where decoded pictures are kept: none, memory, or the path of a file that later runs use "
-        "too.",
         _PATH,
+        "Where decoded pictures are kept: none, memory, or the path of a file that later runs"
+        " use too.",
     )
-    max_bad_images: float = _option(
-        PICTURES,
-        5.0,
-        "Percent of the pictures that may be unreadable before a training stops.",
-        _number("a percentage from 0 to 100", lambda value: 0 <= value <= 100),
+    max_bad_images: float = _pictures(
+        5.0, _PERCENT, "Percent of the pictures that may be unreadable before a training stops."
     )
 
-    summary_period: int = _option(
-        KEEPING, 200, "Batches between two sheets of test faces.", _whole(1)
-    )
-    evaluate_period: int = _option(
-        KEEPING,
+    summary_period: int = _keeping(200, _whole(1), "Batches between two sheets of test faces.")
+    evaluate_period: int = _keeping(
         1000,
-        "Batches between two measurements on validation pictures, from which the best weights are "
-        "chosen. 0: never.",
         _whole(0),
+        "Batches between two measurements on validation pictures, from which the best weights"
+        " are chosen. 0: never.",
     )
-    checkpoint_minutes: float = _option(
-        KEEPING,
-        5.0,
-        "Minutes between two checkpoints. 0: only by --checkpoint_period.",
-        _number("a number of minutes from 0 up", lambda value: value >= 0),
+    checkpoint_minutes: float = _keeping(
+        5.0, _MINUTES_OR_0, "Minutes between two checkpoints. 0: only by --checkpoint_period."
     )
-    checkpoint_period: int = _option(KEEPING, 10000, "Batches between two checkpoints.", _whole(1))
-    keep_every: int = _option(
-        KEEPING,
+    checkpoint_period: int = _keeping(10000, _whole(1), "Batches between two checkpoints.")
+    keep_every: int = _keeping(
         0,
-        "Keep each checkpoint at a multiple of this many batches, and the two newest. 0: only "
-        "those.",
         _whole(0),
+        "Keep each checkpoint at a multiple of this many batches, and the two newest. 0: only"
+        " those.",
     )
 
-    workers: int = _option(MACHINES, 1, "Processes on this machine that train together.", _whole(1))
-    cores: int = _option(
-        MACHINES, 0, "Cores that each worker is bound to (Linux). 0: any.", _whole(0)
-    )
-    strategy: str = _option(
-        MACHINES,
+    workers: int = _machines(1, _whole(1), "Processes on this machine that train together.")
+    cores: int = _machines(0, _whole(0), "Cores that each worker is bound to (Linux). 0: any.")
+    strategy: str = _machines(
         "auto",
-        "How a training spreads: none, over this machine's GPUs (mirrored), or over the processes "
-        "of TF_CONFIG (multi_worker); auto: what is there.",
         _one_of("auto", "mirrored", "multi_worker", "none"),
+        "How a training spreads: none, over this machine's GPUs (mirrored), or over the "
+        "processes of TF_CONFIG (multi_worker); auto: what is there.",
     )
-    sync_batch_norm: bool = _option(
-        MACHINES,
+    sync_batch_norm: bool = _machines(
         True,
-        "Take batch statistics over all replicas' pictures, so that several replicas compute what "
-        "one does.",
         _SWITCH,
+        "Take batch statistics over all replicas' pictures, so that several replicas compute "
+        "what one does.",
     )
 
-    infer_input: str = _option(
-        ENLARGING, "test.jpg", "Picture to enlarge, or a folder of them.", _PATH
-    )
-    infer_output: str | None = _option(
-        ENLARGING,
+    infer_input: str = _enlarging("test.jpg", _PATH, "Picture to enlarge, or a folder of them.")
+    infer_output: str | None = _enlarging(
         None,
+        _PNG_OR_FOLDER,
         "PNG file to write; for a folder of pictures a folder.",
-        ("a path that ends in .png, or --infer_input a folder", bool),
         "result.png or result/",
     )
-    infer_batch: int = _option(
-        ENLARGING, 16, "Pictures of a folder that go through the network at a time.", _whole(1)
+    infer_batch: int = _enlarging(
+        16, _whole(1), "Pictures of a folder that go through the network at a time."
     )
-    faces: str = _option(
-        ENLARGING,
+    faces: str = _enlarging(
         "auto",
-        "auto: enlarge each face in a photo and put it back; off: take the centred square.",
         _one_of("auto", "off"),
+        "auto: enlarge each face in a photo and put it back; off: take the centred square.",
     )
-    upscale_full: bool = _option(
-        ENLARGING,
+    upscale_full: bool = _enlarging(
         False,
-        "Enlarge the whole picture four times, whatever its size, rather than a face in it.",
         _SWITCH,
+        "Enlarge the whole picture four times, whatever its size, rather than a face in it.",
     )
-    tile: int = _option(
-        ENLARGING,
+    tile: int = _enlarging(
         128,
-        "Side of the squares that --upscale_full takes at a time, in pixels of the input.",
         _whole(16),
+        "Side of the squares that --upscale_full takes at a time, in pixels of the input.",
     )
-    weights: str = _option(
-        ENLARGING,
+    weights: str = _enlarging(
         "best",
-        "Weights to use, for --run evaluate and export too: the average that was best on the "
-        "validation pictures, the newest average (ema), or the newest weights themselves (raw).",
         _one_of("best", "ema", "raw"),
+        "Weights to use, for --run evaluate and export too: the average that was best on the "
+        "validation pictures, the newest average (ema), or the newest weights themselves "
+        "(raw).",
     )
 
-    evaluation_dir: str = _option(
-        RESULTS, "evaluation", "Folder for what --run evaluate finds.", _PATH
-    )
-    export_format: str = _option(
-        RESULTS,
+    evaluation_dir: str = _results("evaluation", _PATH, "Folder for what --run evaluate finds.")
+    export_format: str = _results(
         "keras",
-        "What --run export writes. onnx needs more packages: requirements/export.txt.",
         _one_of("keras", "onnx", "savedmodel", "tflite"),
+        "What --run export writes. onnx needs more packages: requirements/export.txt.",
     )
-    export_output: str = _option(
-        RESULTS, "generator", "Where --run export writes to; the suffix is added.", _PATH
+    export_output: str = _results(
+        "generator", _PATH, "Where --run export writes to; the suffix is added."
     )
-    pack_output: str = _option(
-        RESULTS, "shards", "Folder for the zips that --run pack makes.", _PATH
-    )
-    shard_mb: int = _option(
-        RESULTS, 256, "Size of the zips that --run pack makes, in MiB at most.", _whole(1)
+    pack_output: str = _results("shards", _PATH, "Folder for the zips that --run pack makes.")
+    shard_mb: int = _results(
+        256, _whole(1), "Size of the zips that --run pack makes, in MiB at most."
     )
 
     def __post_init__(self):

@@ -67,8 +67,8 @@ class Replicas:
         """
         if self.count == 1 or self.sync:
             return
-        variables = [one for network in networks for one in network.non_trainable_variables]
-        means = self._context().all_reduce("MEAN", [tf.identity(one) for one in variables])
+        variables = [value for network in networks for value in network.non_trainable_variables]
+        means = self._context().all_reduce("MEAN", [tf.identity(value) for value in variables])
         for variable, mean in zip(variables, means, strict=True):
             variable.assign(mean)
 

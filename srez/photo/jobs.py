@@ -97,12 +97,12 @@ def _result_names(paths, faces):
 
 def _refuse_overwriting(jobs):
     """Raises OSError if a result would go over an input, by whatever name, or over a folder."""
-    inputs = {_identity(job.source) for job in jobs} - {None}
+    inputs = {_inode(job.source) for job in jobs} - {None}
     outputs = [path for job in jobs for path in job.outputs]
     for path in [*outputs, *_numbered_outputs(jobs)]:
         if path.is_dir():
             raise IsADirectoryError(f"--infer_output={path} is a folder: give another")
-        if _identity(path) in inputs:
+        if _inode(path) in inputs:
             name = printable(str(path))
             raise OSError(f"--infer_output would overwrite the input {name}: give another")
 
@@ -117,7 +117,7 @@ def _numbered_outputs(jobs):
                 yield path
 
 
-def _identity(path):
+def _inode(path):
     """What tells a file from others whatever links lead to it, or None if there is none."""
     try:
         status = path.stat()

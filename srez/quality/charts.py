@@ -30,7 +30,7 @@ def histogram(title, unit, series):
     """A chart of how often values occur: `series` is a dict of arrays by name."""
     values = np.concatenate(list(series.values()))
     edges = np.linspace(values.min(), max(values.max(), values.min() + 1e-6), BINS + 1)
-    counts = {name: np.histogram(some, edges)[0] for name, some in series.items()}
+    counts = {name: np.histogram(values, edges)[0] for name, values in series.items()}
     top = max(count.max() for count in counts.values())
     plot = _Plot(title, unit, "pictures", (edges[0], edges[-1]), (0, top))
     for index, (name, count) in enumerate(counts.items()):
@@ -110,6 +110,6 @@ def _thinned(batches, values):
     """Means over equal stretches, so that no line has more than MAX_POINTS points."""
     parts = min(len(batches), MAX_POINTS)
     return [
-        np.array([part.mean() for part in np.array_split(np.asarray(some, float), parts)])
-        for some in (batches, values)
+        np.array([part.mean() for part in np.array_split(np.asarray(axis, float), parts)])
+        for axis in (batches, values)
     ]

@@ -146,11 +146,11 @@ def _compare_faces(per_image, descriptors):
     "floor", that of the truth's one half to its other."""
     found = {name: np.concatenate(parts) for name, parts in descriptors.items()}
     truth = found.pop("truth")
-    for method, some in found.items():
-        per_image[method]["identity_distance"] = identity_distance(some, truth)
+    for method, faces in found.items():
+        per_image[method]["identity_distance"] = identity_distance(faces, truth)
     if len(truth) < LEAST_FRECHET:
         return {}
-    distances = {method: frechet_distance(some, truth) for method, some in found.items()}
+    distances = {method: frechet_distance(faces, truth) for method, faces in found.items()}
     return distances | {"floor": frechet_distance(truth[::2], truth[1::2])}
 
 

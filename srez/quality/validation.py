@@ -121,9 +121,9 @@ class Watch:
     @tf.function
     def _variables_are_finite(self):
         objects = [value for value in self._state.values() if hasattr(value, "variables")]
-        variables = [variable for one in objects for variable in one.variables]
-        floats = [tf.cast(one, tf.float32) for one in variables if "float" in str(one.dtype)]
-        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(one)) for one in floats])
+        variables = [variable for each in objects for variable in each.variables]
+        floats = [tf.cast(each, tf.float32) for each in variables if "float" in str(each.dtype)]
+        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(each)) for each in floats])
 
     def warn(self, batch, scalars):
         """Warns if the scalars of a step, floats by TensorBoard name, tell that it goes wrong."""

@@ -72,7 +72,7 @@ def write_checkpoint(checkpoint_dir, batch, run, objects):
         temporary.mkdir(parents=True)
         tf.train.Checkpoint(**objects).write(str(temporary / _TENSORS))
         (temporary / _RUN).write_bytes(gzip.compress(json.dumps(run).encode(), mtime=0))
-        written = {file.name: _identity(file) for file in sorted(temporary.iterdir())}
+        written = {file.name: _size_and_sum(file) for file in sorted(temporary.iterdir())}
         manifest = json.dumps({"format": FORMAT, "files": written}, indent=1)
         (temporary / _MANIFEST).write_text(manifest)
         for file in temporary.iterdir():
@@ -218,7 +218,7 @@ def _damage(path):
     """What is wrong with a checkpoint, in words; "" if it is whole."""
     try:
         listed = json.loads((path / _MANIFEST).read_text())["files"]
-        wrong = [name for name, identity in listed.items() if _identity(path / name) != identity]
+        wrong = [name for name, known in listed.items() if _size_and_sum(path / name) != known]
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -226,7 +226,7 @@ def _damage(path):
     return f"{wrong[0]} has changed" if wrong else ""
 
 
-def _identity(path):
+def _size_and_sum(path):
     return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
 
 
