@@ -131,11 +131,6 @@ class Trainer:
             "seconds": self.seconds,
         }
 
-    @property
-    def traces(self):
-        """How often the step was traced; more than once would cost seconds each time."""
-        return self._step.experimental_get_tracing_count()
-
     def train_step(self, low_res, high_res):
         """Updates both networks from one forward pass; returns scalars by TensorBoard name.
 
@@ -255,16 +250,14 @@ class Run:
             open_cache(source, options.cache, self.bad_images),
             self.bad_images,
         )
-        batch, totals = int(trainer.batch), Totals(options.train_batches, options.train_time)
-        self.logs = Logs(options.train_dir, batch) if cluster.is_chief else NoLogs()
-        self.progress = Progress(
-            totals,
-            batch,
+        totals = Totals(options.train_batches, options.train_time)
+        batch, seconds, pictures = (
+            int(trainer.batch),
             float(trainer.seconds),
-            options.batch_size,
             len(start.split.train),
-            self.logs,
         )
+        self.logs = Logs(options.train_dir, batch) if cluster.is_chief else NoLogs()
+        self.progress = Progress(totals, batch, seconds, options.batch_size, pictures, self.logs)
         self.checkpoints = Checkpoints(
             options.checkpoint_dir,
             options.checkpoint_period,

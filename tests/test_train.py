@@ -46,7 +46,7 @@ def test_a_step_counts_itself(stepped):
 
 
 def test_a_step_is_traced_once(stepped):
-    assert stepped[0][0].traces == 1
+    assert stepped[0][0]._step.experimental_get_tracing_count() == 1
 
 
 def test_the_training_is_untouched_by_the_average(stepped):

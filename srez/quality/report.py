@@ -78,7 +78,6 @@ def _template(name):
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(),
-        trim_blocks=True,
         keep_trailing_newline=True,
     )
     return environment.get_template(name)

@@ -54,8 +54,7 @@ class Validation:
         say(
             f"Validation at batch {batch}, {len(low_res)} pictures (bicubic interpolation): "
             + ", ".join(
-                f"{shown(name, found[name], title=True)} ({shown(name, self._baseline[name])})"
-                for name in found
+                f"{shown(name, found[name], title=True)} ({self._plain(name)})" for name in found
             )
             + f", score {score:.3f}"
             + (", the best so far." if is_best else f"; best {best['score']:.3f}.")
@@ -65,6 +64,9 @@ class Validation:
         rows = {f"validation/{name}": value for name, value in found.items()}
         rows["validation/score"] = score
         return rows | {f"bicubic/{name}": value for name, value in self._baseline.items()}, best
+
+    def _plain(self, name):
+        return shown(name, self._baseline[name]).removesuffix(" dB")
 
     def _warn_of_outputs(self, images, low_res):
         drift = images.mean((0, 1, 2)) / 255.0 - low_res.mean((0, 1, 2))

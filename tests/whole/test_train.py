@@ -104,7 +104,7 @@ def test_the_step_is_traced_once_in_a_whole_run(here, faces, monkeypatch):
 
     monkeypatch.setattr(srez_train, "Trainer", Recorded)
     srez_train.train(small_config(faces, train_batches=4, summary_period=2, checkpoint_period=3))
-    assert [trainer.traces for trainer in trainers] == [1]
+    assert [trainer._step.experimental_get_tracing_count() for trainer in trainers] == [1]
 
 
 @pytest.mark.slow
