@@ -70,7 +70,7 @@ def test_the_card_has_the_data_the_training_and_the_figures(evaluated, metrics):
     assert lines[lines.index("## Figures") + 2].startswith("| | PSNR | SSIM |")
     psnr = metrics["rows"]["generator"]["psnr"]["mean"]
     assert [line for line in lines if line.startswith(f"| generator | {psnr:.2f} dB |")]
-    assert lines[-5] == "## Limits"
+    assert lines[-6] == "## Limits"
     assert "{" not in card
 
 
