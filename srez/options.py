@@ -137,7 +137,7 @@ class Options:
     )
     random_seed: int = _learning(0, _whole(0, 2**31 - 1), "Seed of every random draw.")
     deterministic: bool = _learning(
-        False, _SWITCH, "Make GPUs compute the same bits each time, more slowly; CPUs always do."
+        False, _SWITCH, "Compute the same bits each time; without it, the last bits may differ."
     )
     jit_compile: bool = _learning(False, _SWITCH, "Compile the training step with XLA.")
     log_device_placement: bool = _learning(

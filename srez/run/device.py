@@ -15,13 +15,16 @@ _BFLOAT16_COMPUTE_CAPABILITY = (8, 0)  # NVIDIA's Ampere
 def set_up(log_device_placement, deterministic=False):
     """Logs device placement or not, and lets GPUs take memory as it is needed.
 
-    `deterministic` makes GPUs give the same bits each time, more slowly; CPUs always do.
+    With `deterministic` the same bits come out each time. On a CPU that takes one operation at a
+    time: several at once share the threads, and then sums come out in the last bits one way or
+    another. On GPUs TensorFlow's own switch does it, more slowly.
 
     Returns a line that says what the training runs on.
     """
     tf.debugging.set_log_device_placement(log_device_placement)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)

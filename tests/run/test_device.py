@@ -76,6 +76,18 @@ def test_a_gpu_takes_memory_as_needed_and_is_named(with_gpu):
     assert grown == [(GPU, True)]
 
 
+def test_deterministic_takes_one_operation_at_a_time(without_gpu, monkeypatch):
+    threads, switched = [], []
+    monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", threads.append)
+    monkeypatch.setattr(
+        tf.config.experimental, "enable_op_determinism", lambda: switched.append(True)
+    )
+    srez.run.device.set_up(False)
+    assert (threads, switched) == ([], [])
+    srez.run.device.set_up(False, deterministic=True)
+    assert (threads, switched) == ([1], [True])
+
+
 def test_a_gpu_that_tensorflow_cannot_use_gives_a_hint(without_gpu, monkeypatch):
     monkeypatch.setattr(srez.run.device.shutil, "which", lambda name: f"/usr/bin/{name}")
     assert "tensorflow[and-cuda]==" in srez.run.device.set_up(False)
