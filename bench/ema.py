@@ -1,12 +1,13 @@
 """Compares averages of the generator's weights: python -m bench.ema DATASET FOLDER [PRECISION].
 
-Trains 2,000 batches once and keeps the AVERAGES beside the training, which none of them touches.
-Each is measured at the BATCHES on the validation faces, with the raw weights. Writes
-bench/results/ema.csv and the chart docs/ema.svg; the newest checkpoint of the training is
+Trains 2,000 batches once and keeps all AVERAGES meanwhile; they don't touch the training. At the
+BATCHES it measures each of them, and the raw weights, on the validation faces. Writes
+bench/results/ema.csv and the chart docs/ema.svg. The newest checkpoint of the training is in
 FOLDER/checkpoint. Needs requirements/bench.txt.
 """
 
 import csv
+import math
 import sys
 import time
 from pathlib import Path
@@ -28,10 +29,11 @@ from srez_train import Trainer
 ROOT = Path(__file__).parents[1]
 BATCHES = (100, 200, 400, 600, 800, 1000, 1250, 1500, 1750, 2000)
 STATISTICS = 20  # batches over which an average's batch statistics are estimated
+FIGURES = {"psnr": "PSNR, dB", "ssim": "SSIM", "lr_psnr": "LR-PSNR, dB", "sharpness": "sharpness"}
 
 
 def ramp(limit, share):
-    """A decay that never looks back further than about a `share` of the batches so far."""
+    """A decay up to `limit` that looks back over about a `share` of the batches so far."""
     return lambda batch: tf.minimum(limit, 1.0 - 1.0 / (share * batch + 1.0))
 
 
@@ -49,7 +51,7 @@ class ManyAverages(Trainer):
     def __init__(self, config):
         super().__init__(config)
         self.averages = {
-            name: [tf.Variable(one) for one in self.generator.trainable_variables]
+            name: [tf.Variable(weight) for weight in self.generator.trainable_variables]
             for name in AVERAGES
         }
 
@@ -57,11 +59,9 @@ class ManyAverages(Trainer):
         super()._update_average()
         batch = tf.cast(self.batch, tf.float32)
         for name, decay in AVERAGES.items():
-            rate = 1.0 - decay(batch)
-            for average, weight in zip(
-                self.averages[name], self.generator.trainable_variables, strict=True
-            ):
-                average.assign_add(rate * (weight - average))
+            weights = self.generator.trainable_variables
+            for average, weight in zip(self.averages[name], weights, strict=True):
+                average.assign_add((1.0 - decay(batch)) * (weight - average))
 
 
 def main(dataset, folder, precision="bfloat16"):
@@ -76,7 +76,7 @@ def main(dataset, folder, precision="bfloat16"):
     )
     _, *faces = load_pictures(source, split.validation[:256], config.sample_size)
     rows, start = [], time.monotonic()
-    for batch, pair in enumerate(batches.iterate(), 1):
+    for batch, pair in zip(range(1, BATCHES[-1] + 1), batches.iterate(), strict=False):
         trainer.train_step(*pair)
         if batch in BATCHES:
             rows += _measure_all(trainer, batch, faces, batches.make)
@@ -84,22 +84,24 @@ def main(dataset, folder, precision="bfloat16"):
             write_checkpoint(Path(folder, "checkpoint"), batch, run, trainer.state)
             prune(Path(folder, "checkpoint"), 2, 0)
             print(f"batch {batch}, {(time.monotonic() - start) / 60:.1f} minutes", flush=True)
-            _write(rows, ROOT / "bench" / "results" / "ema.csv")
-        if batch == BATCHES[-1]:
-            break
-    draw(rows, ROOT / "docs" / "ema.svg")
+            write_table("ema", ("average", "batch", *FIGURES), rows)
+    lines = {}
+    for name, *row in rows:
+        style = {"color": "0.6", "linestyle": ":"} if name == "raw" else {}
+        lines.setdefault(name, (style, []))[1].append(row)
+    draw("ema", FIGURES.values(), lines, figsize=(9, 6.5))
 
 
 def _measure_all(trainer, batch, faces, make_batch):
     """Rows (name, batch, figures...) of all averages and of the raw weights."""
     recent = [make_batch(number)[0] for number in range(batch - STATISTICS, batch)]
-    rows = [("raw", batch, *_measure(trainer.generator, *faces))]
+    rows = [("raw", batch, *mean_figures(trainer.generator, *faces).values())]
     kept = trainer.average.get_weights()
     for name, values in trainer.averages.items():
         for variable, value in zip(trainer.average.trainable_variables, values, strict=True):
             variable.assign(value)
         trainer.refresh_average(recent)
-        rows.append((name, batch, *_measure(trainer.average, *faces)))
+        rows.append((name, batch, *mean_figures(trainer.average, *faces).values()))
     trainer.average.set_weights(kept)
     trainer.refresh_average(recent)
     for row in rows:
@@ -107,34 +109,36 @@ def _measure_all(trainer, batch, faces, make_batch):
     return rows
 
 
-def _measure(network, low_res, high_res):
+def mean_figures(network, low_res, high_res, digits=4):
+    """The figures of a generator, rounded means over the faces, by name."""
     found = figures(to_uint8(upscale(network, low_res)), high_res, low_res)
-    return [round(float(values.mean()), 4) for values in found.values()]
+    return {name: round(float(values.mean()), digits) for name, values in found.items()}
 
 
-def _write(rows, path):
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["average", "batch", "psnr", "ssim", "lr_psnr", "sharpness"])
-        writer.writerows(rows)
+def write_table(name, header, rows):
+    """Writes bench/results/NAME.csv."""
+    with open(ROOT / "bench" / "results" / f"{name}.csv", "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
 
 
-def draw(rows, path):
-    """Draws the figures over the batches, a line per average."""
+def draw(name, titles, lines, figsize, unit=""):
+    """Draws docs/NAME.svg, a panel for each of the titles, with two in a row.
+
+    `lines` are (style, rows) by label; a row is a batch and its figures, in the titles' order.
+    """
     import matplotlib.pyplot
 
-    chart, axes = matplotlib.pyplot.subplots(2, 2, figsize=(9, 6.5), layout="constrained")
-    for column, (axis, title) in enumerate(
-        zip(axes.flat, ("PSNR, dB", "SSIM", "LR-PSNR, dB", "sharpness"), strict=True), 2
-    ):
-        for name in dict.fromkeys(row[0] for row in rows):
-            points = [(row[1], row[column]) for row in rows if row[0] == name]
-            style = {"color": "0.6", "linestyle": ":"} if name == "raw" else {}
-            axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name, **style)
-        axis.set(title=title, xlabel="batch")
+    rows = math.ceil(len(titles) / 2)
+    chart, axes = matplotlib.pyplot.subplots(rows, 2, figsize=figsize, layout="constrained")
+    for column, (axis, title) in enumerate(zip(axes.flat, titles, strict=True), 1):
+        for label, (style, points) in lines.items():
+            values = [point[column] for point in points]
+            batches = [point[0] for point in points]
+            axis.plot(batches, values, marker="o", markersize=3, label=label, **style)
+        axis.set(title=title, xlabel="batch", ylabel=unit)
         axis.grid(alpha=0.3)
-    axes[0, 0].legend()
-    chart.savefig(path, metadata={"Date": None})
+    axes.flat[0].legend()
+    chart.savefig(ROOT / "docs" / f"{name}.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

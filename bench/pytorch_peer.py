@@ -1,7 +1,7 @@
 """srez's training step in PyTorch: python bench/pytorch_peer.py BATCH_SIZE SIZE.
 
-For each line on stdin, float32 or bfloat16, does one step and prints its seconds. The same networks
-(channels last, one forward pass for both updates), optimizers and losses as srez_model's.
+For each line on stdin, float32 or bfloat16, does one step and prints its seconds. Networks, losses
+and optimizers are those of srez: channels last, one forward pass for both updates.
 """
 
 import sys
@@ -12,15 +12,16 @@ from torch import nn
 from torch.nn import functional
 
 SCALE = 4
+# Units, kernel size and stride of each convolution.
+DISCRIMINATOR = [(64, 3, 2), (128, 3, 2), (256, 3, 2), (512, 3, 2), (512, 3, 1), (512, 1, 1)]
 
 
 class Residual(nn.Module):
-    """Two times batch norm, ReLU, 3x3 convolution, and the input added."""
+    """Twice batch norm, ReLU and a 3x3 convolution; then the input is added."""
 
     def __init__(self, units):
         super().__init__()
-        layers = [_norm_relu_conv(units) for _ in range(2)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(_norm_relu_conv(units), _norm_relu_conv(units))
 
     def forward(self, x):
         """Maps [B, C, H, W] to the same shape."""
@@ -41,14 +42,7 @@ def build_generator():
 def build_discriminator():
     """Maps [B, 3, H, W] to logits [B]."""
     layers, channels = [], 3
-    for units, size, stride in (
-        (64, 3, 2),
-        (128, 3, 2),
-        (256, 3, 2),
-        (512, 3, 2),
-        (512, 3, 1),
-        (512, 1, 1),
-    ):
+    for units, size, stride in DISCRIMINATOR:
         convolution = nn.Conv2d(channels, units, size, stride, padding=size // 2)
         layers += [convolution, nn.BatchNorm2d(units, eps=1e-3), nn.ReLU()]
         channels = units

@@ -1,17 +1,20 @@
 """Measures the speed of training, input and inference: python3 -m bench.speed [DATASET [OUTPUT]].
 
-All is measured in turns, so that noise is shared. DATASET has to be of aligned CelebA's kind;
-OUTPUT is a JSON file.
+Everything is measured in turns, so that noise hits all alike. DATASET holds aligned CelebA faces,
+or pictures like them; OUTPUT is a JSON file. PyTorch is measured, too, if it is installed.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import functools
+import importlib.util
 import json
 import multiprocessing
 import os
 import platform
 import resource
-import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +26,6 @@ import tensorflow as tf
 
 import srez_model
 from bench import textbook
-from bench.peer import Peer
 from srez.data.source import open_source
 from srez.files import write_text
 from srez.options import Options
@@ -38,10 +40,11 @@ INPUT_BATCHES = 64  # of 16 pictures, decoded per measurement of the input
 INPUT_PICTURES = 1024  # distinct ones among them
 TRAINING_STEPS = 20  # with real data, to see what they need
 PRECISIONS = ("float32", "bfloat16")
+PYTORCH = Path(__file__).with_name("pytorch_peer.py")
 
 
 def main(dataset=None, output=None):
-    """Measures with a dataset, or the drawn faces; writes JSON where it is told, if it is."""
+    """Measures on a dataset, or on the drawn faces; prints JSON, and writes it to `output`."""
     results = benchmark(Options(dataset=dataset))
     text = json.dumps(results, indent=2)
     print(text)
@@ -56,7 +59,7 @@ def benchmark(config):
     are {"median": m, "spread": [least, most]}; a ratio's are those of its values in each round.
 
     Raises:
-        OSError: the dataset can't be used, or is not of aligned CelebA's kind.
+        OSError: the dataset can't be used, or its pictures are not like aligned CelebA's.
     """
     source = open_source(config.dataset)
     _refuse_other_pictures(config.dataset, source)
@@ -70,22 +73,25 @@ def benchmark(config):
     }
     seconds = _measure_steps(config, source)
     flop = 2 * textbook.step_multiplications(config.batch_size, config.sample_size)
-    results = {
+    return {
         "machine": _machine(),
         "seconds": _summaries(seconds),
         "ratios": _summaries(_ratios(seconds, flop)),
         "step_gflop_unfolded": round(flop / 1e9, 1),
         "inference_pictures_per_second": {
-            precision: round(
-                config.batch_size / statistics.median(seconds[f"inference {precision}"])
-            )
+            precision: round(config.batch_size / np.median(seconds[f"inference {precision}"]))
             for precision in PRECISIONS
         },
         "input_pictures_per_second_and_core": _summaries(inputs),
-        "input_ratios": _summaries(_input_ratios(inputs)),
+        "input_ratios": _summaries(
+            {
+                f"{name} / bare": rates / inputs["bare full decode"]
+                for name, rates in inputs.items()
+                if name != "bare full decode"
+            }
+        ),
         "training": training,
     }
-    return results
 
 
 def _refuse_other_pictures(dataset, source):
@@ -105,13 +111,32 @@ def _in_a_process(function, *arguments):
 
 
 def _measure_steps(config, source):
-    """Lists of seconds, one a round, by name; the jobs in turns."""
+    """Arrays of seconds, one a round, by name; the jobs in turns."""
     low_res, high_res = _batches(config, source).make(0)
-    with Peer(config.batch_size, config.sample_size) as peer:
-        jobs = _jobs(config, low_res, high_res) | peer.jobs
+    with _pytorch(config.batch_size, config.sample_size) as pytorch_jobs:
+        jobs = _jobs(config, low_res, high_res) | pytorch_jobs
         for job in jobs.values():  # traced and warm
             job()
         return _in_turns(jobs)
+
+
+@contextlib.contextmanager
+def _pytorch(batch_size, size):
+    """Gives functions by name that each do a step in a PyTorch process and return its seconds."""
+    if not importlib.util.find_spec("torch"):
+        print("Without PyTorch: pip install -r requirements/bench.txt to compare.", flush=True)
+        yield {}
+        return
+    command = [sys.executable, PYTORCH, str(batch_size), str(size)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def step(precision):
+            print(precision, file=process.stdin, flush=True)
+            return float(process.stdout.readline())
+
+        yield {f"pytorch {name}": functools.partial(step, name) for name in PRECISIONS}
 
 
 def _batches(config, source):
@@ -120,10 +145,11 @@ def _batches(config, source):
 
 
 def _in_turns(jobs):
-    results = {name: [] for name in jobs}
+    """Arrays [ROUNDS] of what the jobs return, by name."""
+    results = {name: np.zeros(ROUNDS) for name in jobs}
     for number in range(ROUNDS):
         for name, job in jobs.items():
-            results[name].append(job())
+            results[name][number] = job()
         print(f"round {number + 1} of {ROUNDS}", flush=True)
     return results
 
@@ -131,74 +157,60 @@ def _in_turns(jobs):
 def _jobs(config, low_res, high_res):
     """Functions by name; each does one step, matmul or forward pass and returns its seconds."""
     trainer = textbook.TextbookTrainer()
-    jobs = {"textbook step": _timed(lambda: trainer.train_step(low_res, high_res))}
+    jobs = {"textbook step": _timed(trainer.train_step, low_res, high_res)}
     for precision in PRECISIONS:
         matrix = tf.cast(tf.random.normal((MATMUL_SIDE, MATMUL_SIDE)), precision)
-        jobs[f"matmul {precision}"] = _timed(tf.function(lambda x=matrix: tf.matmul(x, x)))
+        jobs[f"matmul {precision}"] = _timed(tf.function(tf.matmul), matrix, matrix)
         for jit_compile in (False, True):
             name = f"step {precision}" + (" xla" if jit_compile else "")
-            jobs[name] = _step(config, precision, jit_compile, low_res, high_res)
+            options = dataclasses.replace(config, precision=precision, jit_compile=jit_compile)
+            jobs[name] = _timed(Trainer(options).train_step, low_res, high_res)
         generator = srez_model.build_generator(precision=precision)
-        infer = tf.function(lambda x=low_res, network=generator: network(x, training=False))
-        jobs[f"inference {precision}"] = _timed(infer)
+        infer = tf.function(functools.partial(generator, training=False))
+        jobs[f"inference {precision}"] = _timed(infer, low_res)
     return jobs
 
 
-def _timed(function):
-    """A function that runs the other one, waits for its result, and returns the seconds."""
+def _timed(function, *arguments):
+    """A function that runs the other one, waits for its results, and returns the seconds."""
 
     def run():
         start = time.perf_counter()
-        function().numpy()
+        for result in tf.nest.flatten(function(*arguments)):
+            result.numpy()
         return time.perf_counter() - start
 
     return run
 
 
-def _step(config, precision, jit_compile, low_res, high_res):
-    trainer = Trainer(dataclasses.replace(config, precision=precision, jit_compile=jit_compile))
-    return _timed(lambda: trainer.train_step(low_res, high_res)["loss/gene_loss"])
-
-
 def _ratios(seconds, flop):
-    """What the README quotes; the limit is the unfolded step's arithmetic at matmul's speed."""
-    quotients = {
-        "ours float32 / textbook": ("step float32", "textbook step"),
-        "ours bfloat16 / ours float32": ("step bfloat16", "step float32"),
+    """What docs/SPEED.md quotes; the limit is the unfolded step's arithmetic at matmul's speed."""
+    ratios = {
+        "ours float32 / textbook": seconds["step float32"] / seconds["textbook step"],
+        "ours bfloat16 / ours float32": seconds["step bfloat16"] / seconds["step float32"],
     }
-    ratios = {}
     for precision in PRECISIONS:
-        ours = f"step {precision}"
-        quotients[f"xla / plain, {precision}"] = (f"{ours} xla", ours)
+        ours = seconds[f"step {precision}"]
+        ratios[f"xla / plain, {precision}"] = seconds[f"step {precision} xla"] / ours
         if f"pytorch {precision}" in seconds:
-            quotients[f"ours / pytorch, {precision}"] = (ours, f"pytorch {precision}")
-        share = flop / (2 * MATMUL_SIDE**3)
-        matmul_and_step = zip(seconds[f"matmul {precision}"], seconds[ours], strict=True)
-        ratios[f"share of the limit, {precision}"] = [
-            share * matmul / step for matmul, step in matmul_and_step
-        ]
-    return _quotients(seconds, quotients) | ratios
+            ratios[f"ours / pytorch, {precision}"] = ours / seconds[f"pytorch {precision}"]
+        limit = seconds[f"matmul {precision}"] * flop / (2 * MATMUL_SIDE**3)
+        ratios[f"share of the limit, {precision}"] = limit / ours
+    return ratios
 
 
-def _quotients(values, pairs):
-    return {
-        name: [one / other for one, other in zip(values[top], values[bottom], strict=True)]
-        for name, (top, bottom) in pairs.items()
-    }
-
-
-def _summaries(values):
+def _summaries(arrays):
     return {
         name: {
-            "median": float(f"{statistics.median(several):.4g}"),
-            "spread": [float(f"{limit(several):.4g}") for limit in (min, max)],
+            "median": float(f"{np.median(values):.4g}"),
+            "spread": [float(f"{limit:.4g}") for limit in (values.min(), values.max())],
         }
-        for name, several in values.items()
+        for name, values in arrays.items()
     }
 
 
 def _measure_input(dataset):
-    """Pictures per second of one core's time for each way to read them: lists, one a round."""
+    """Pictures per second of one core's time for each way to read them: arrays, one a round."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -224,31 +236,20 @@ def _measure_input(dataset):
             kept = open_cache(source, cache)
             batches = Batches(source, files, 16, 64, random_seed=0, cache=kept)
             pipelines[f"ours, {name}"] = batches.iterate()
-        return _in_turns({name: _input_job(pipeline) for name, pipeline in pipelines.items()})
+        return _in_turns(
+            {name: functools.partial(input_rate, way) for name, way in pipelines.items()}
+        )
 
 
-def _input_job(pipeline):
-    """A function that reads batches of 16 and returns pictures per second of processor time.
-
-    Of processor time, for that is what a core does with nobody else on it.
-    """
-
-    def run():
-        batches = iter(pipeline)
-        for _ in range(8):  # functions are made, buffers are empty since we wait for each batch
-            next(batches)
-        start = time.process_time()
-        for _ in range(INPUT_BATCHES):
-            next(batches)
-        return 16 * INPUT_BATCHES / (time.process_time() - start)
-
-    return run
-
-
-def _input_ratios(rates):
-    pairs = {f"{name} / bare": (name, "bare full decode") for name in rates}
-    del pairs["bare full decode / bare"]
-    return _quotients(rates, pairs)
+def input_rate(batches):
+    """Pictures per second of processor time, which is what one core can do, for batches of 16."""
+    batches = iter(batches)
+    for _ in range(8):  # functions are made, buffers are empty since we wait for each batch
+        next(batches)
+    start = time.process_time()
+    for _ in range(INPUT_BATCHES):
+        next(batches)
+    return 16 * INPUT_BATCHES / (time.process_time() - start)
 
 
 def _measure_training(config, steps):

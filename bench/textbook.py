@@ -13,7 +13,8 @@ _WIGGLE, _LEFT, _TOP, _SIDE = 8, 25, 60, 128
 def build_generator():
     """srez_model's generator of plain Keras layers, its up-convolutions not folded."""
     images = x = keras.Input((None, None, 3))
-    for units in srez_model.RES_UNITS[:-1]:
+    *all_units, last_units = srez_model.RES_UNITS
+    for units in all_units:
         if x.shape[-1] != units:
             x = keras.layers.Conv2D(units, 1)(x)
         for _ in range(srez_model.RES_BLOCKS):
@@ -25,9 +26,7 @@ def build_generator():
         x = _norm_relu(keras.layers.UpSampling2D()(x))
         x = keras.layers.Conv2DTranspose(units, 3, padding="same")(x)
     for size in (3, 1):
-        x = keras.layers.Conv2D(srez_model.RES_UNITS[-1], size, padding="same", activation="relu")(
-            x
-        )
+        x = keras.layers.Conv2D(last_units, size, padding="same", activation="relu")(x)
     return keras.Model(images, keras.layers.Conv2D(3, 1, activation="sigmoid")(x))
 
 
@@ -37,11 +36,8 @@ class TextbookTrainer:
     def __init__(self):
         self.generator = build_generator()
         self.discriminator = srez_model.build_discriminator()
-        self._optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.5, epsilon=1e-8) for _ in range(2)]
-        for optimizer, network in zip(
-            self._optimizers, (self.generator, self.discriminator), strict=True
-        ):
-            optimizer.build(network.trainable_variables)
+        self._generator_optimizer = _optimizer(self.generator)
+        self._discriminator_optimizer = _optimizer(self.discriminator)
 
     @tf.function
     def train_step(self, low_res, high_res):
@@ -50,25 +46,23 @@ class TextbookTrainer:
             fake_logits = self.discriminator(self.generator(low_res, training=True), training=True)
             real_logits = self.discriminator(high_res, training=True)
             loss = sum(srez_model.discriminator_losses(real_logits, fake_logits))
-        self._update(1, self.discriminator, tape, loss)
+        gradients = tape.gradient(loss, self.discriminator.trainable_variables)
+        self._discriminator_optimizer.apply(gradients)
         with tf.GradientTape() as tape:
             generated = self.generator(low_res, training=True)
             fake_logits = self.discriminator(generated, training=True)
             loss = srez_model.generator_loss(fake_logits, generated, low_res, 0.9)
-        self._update(0, self.generator, tape, loss)
+        gradients = tape.gradient(loss, self.generator.trainable_variables)
+        self._generator_optimizer.apply(gradients)
         return loss
-
-    def _update(self, number, network, tape, loss):
-        variables = network.trainable_variables
-        self._optimizers[number].apply(tape.gradient(loss, variables), variables)
 
 
 def step_multiplications(batch_size, size):
     """How many multiplications the convolutions of one training step need, none of them folded.
 
-    Forward and back to weights and inputs is three times a network's forward pass; of the
-    discriminator that for real and for generated pictures, and once back to the latter for the
-    generator. `size` is the side of the large pictures in pixels.
+    Going forward, back to the weights and back to the inputs takes three forward passes of a
+    network. The discriminator does that for real and for generated pictures, and for the generator
+    it goes back to the generated ones once more. `size` is the large pictures' side in pixels.
     """
     generator = _multiplications(build_generator(), size // srez_model.SCALE)
     discriminator = _multiplications(srez_model.build_discriminator(), size)
@@ -89,16 +83,23 @@ def decode_op_by_op(data):
     return tf.image.resize(high_res, (16, 16), method="area")[0], high_res[0]
 
 
+def _optimizer(network):
+    optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5, epsilon=1e-8)
+    optimizer.build(network.trainable_variables)
+    return optimizer
+
+
 def _norm_relu(x):
     return keras.layers.ReLU()(keras.layers.BatchNormalization(scale=False)(x))
 
 
 def _multiplications(network, size):
-    """Of the convolutions in a forward pass over one picture of size x size."""
-    shapes = {}
-    probe = keras.Model(network.inputs, [layer.output for layer in network.layers[1:]])
+    """Those of all convolutions in a forward pass over one picture of size x size."""
+    kinds = keras.layers.Conv2D | keras.layers.Conv2DTranspose
+    layers = [layer for layer in network.layers if isinstance(layer, kinds)]
+    probe = keras.Model(network.inputs, [layer.output for layer in layers])
     outputs = probe(tf.zeros((1, size, size, 3)))
-    for layer, output in zip(network.layers[1:], outputs, strict=True):
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
-            shapes[layer] = math.prod(output.shape[1:3]) * math.prod(layer.kernel.shape)
-    return sum(shapes.values())
+    return sum(
+        math.prod(output.shape[1:3]) * math.prod(layer.kernel.shape)
+        for layer, output in zip(layers, outputs, strict=True)
+    )

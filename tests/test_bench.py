@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import math
 
@@ -5,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bench import peer, precision, speed, textbook
+from bench import precision, scaling, speed, textbook
 from srez.options import Options
 from srez.pictures.image import write_image
+from tests.conftest import ROOT
 
-SECONDS = {
+ROUNDS = {
     "textbook step": [2.0, 3.0],
     "step float32": [1.0, 2.0],
     "step float32 xla": [4.0, 8.0],
@@ -19,7 +21,9 @@ SECONDS = {
     "inference bfloat16": [0.05, 0.05],
     "matmul float32": [2 * speed.MATMUL_SIDE**3 / 200e9] * 2,
     "matmul bfloat16": [2 * speed.MATMUL_SIDE**3 / 400e9] * 2,
+    "pytorch float32": [1.25, 2.5],
 }
+SECONDS = {name: np.array(seconds) for name, seconds in ROUNDS.items()}
 
 
 def test_the_textbook_generator_is_the_same_network():
@@ -44,8 +48,8 @@ def test_a_full_step_takes_305_gflop_unfolded():
 
 
 def test_ratios_are_taken_round_by_round():
-    ratios = speed._ratios(SECONDS | {"pytorch float32": [1.25, 2.5]}, flop=300e9)
-    assert ratios == {
+    ratios = speed._ratios(SECONDS, flop=300e9)
+    assert {name: list(rounds) for name, rounds in ratios.items()} == {
         "ours float32 / textbook": [0.5, pytest.approx(2 / 3)],
         "ours bfloat16 / ours float32": [0.5, 0.25],
         "share of the limit, float32": pytest.approx([1.5, 0.75]),
@@ -57,50 +61,45 @@ def test_ratios_are_taken_round_by_round():
 
 
 def test_a_summary_is_the_median_and_the_spread():
-    summaries = speed._summaries({"step": [3.0, 1.0, 2.00004]})
+    summaries = speed._summaries({"step": np.array([3.0, 1.0, 2.00004])})
     assert summaries == {"step": {"median": 2.0, "spread": [1.0, 3.0]}}
 
 
 def test_the_original_operations_give_what_ours_give(faces):
     low_res, high_res = textbook.decode_op_by_op((faces / "00.jpg").read_bytes())
     assert (low_res.shape, high_res.shape) == ((16, 16, 3), (64, 64, 3))
-    np.testing.assert_allclose(
-        low_res, high_res.numpy().reshape(16, 4, 16, 4, 3).mean((1, 3)), atol=1e-5
-    )
+    area_means = high_res.numpy().reshape(16, 4, 16, 4, 3).mean((1, 3))
+    np.testing.assert_allclose(low_res, area_means, atol=1e-5)
 
 
-def test_without_torch_there_is_no_peer(monkeypatch, capsys):
-    monkeypatch.setattr(peer.importlib.util, "find_spec", lambda name: None)
-    with peer.Peer(2, 64) as running:
-        assert running.jobs == {}
+def test_without_pytorch_its_step_is_not_measured(monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with speed._pytorch(2, 64) as jobs:
+        assert jobs == {}
     assert "pip install -r requirements/bench.txt" in capsys.readouterr().out
 
 
-def test_the_peer_does_a_step_for_each_job(monkeypatch, tmp_path):
+def test_the_pytorch_process_does_a_step_for_each_job(monkeypatch, tmp_path):
     script = "import sys\nfor line in sys.stdin: print(len(line.strip()), flush=True)\n"
     (tmp_path / "peer.py").write_text(script)
-    monkeypatch.setattr(peer, "SCRIPT", tmp_path / "peer.py")
-    monkeypatch.setattr(peer.importlib.util, "find_spec", lambda name: "found")
-    with peer.Peer(2, 64) as running:
-        seconds = {name: job() for name, job in running.jobs.items()}
+    monkeypatch.setattr(speed, "PYTORCH", tmp_path / "peer.py")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: "found")
+    with speed._pytorch(2, 64) as jobs:
+        seconds = {name: job() for name, job in jobs.items()}
     assert seconds == {"pytorch float32": len("float32"), "pytorch bfloat16": len("bfloat16")}
 
 
 @pytest.mark.slow
-def test_a_benchmark_writes_what_it_measured(monkeypatch, tmp_path, faces):
-    monkeypatch.chdir(tmp_path)
-    for name, value in (("ROUNDS", 1), ("INPUT_BATCHES", 2), ("INPUT_PICTURES", 16)):
-        monkeypatch.setattr(speed, name, value)
-    monkeypatch.setattr(speed, "TRAINING_STEPS", 1)
+def test_a_benchmark_writes_what_it_measured(monkeypatch, here, faces):
+    for name in ("ROUNDS", "INPUT_BATCHES", "TRAINING_STEPS"):
+        monkeypatch.setattr(speed, name, 1)
+    monkeypatch.setattr(speed, "INPUT_PICTURES", 16)
     monkeypatch.setattr(speed, "_in_a_process", lambda function, *given: function(*given))
-    monkeypatch.setattr(speed.os, "sched_setaffinity", lambda *_: None)
-    monkeypatch.setattr(
-        tf.config.threading, "set_intra_op_parallelism_threads", lambda threads: None
-    )
-    monkeypatch.setattr(
-        tf.config.threading, "set_inter_op_parallelism_threads", lambda threads: None
-    )
     monkeypatch.setattr(speed, "_measure_steps", lambda *_: SECONDS)
+    monkeypatch.setattr(speed.os, "sched_setaffinity", lambda *_: None)
+    for threads in ("inter", "intra"):
+        setter = f"set_{threads}_op_parallelism_threads"
+        monkeypatch.setattr(tf.config.threading, setter, lambda number: None)
     results = speed.benchmark(Options(dataset=str(faces), batch_size=2))
     json.dumps(results, allow_nan=False)
     assert results["seconds"]["step float32"] == {"median": 1.5, "spread": [1.0, 2.0]}
@@ -124,6 +123,12 @@ def test_a_benchmark_refuses_other_pictures(tmp_path):
     write_image(tmp_path / "a.png", np.zeros((40, 50, 3)))
     with pytest.raises(OSError, match="a.png, no JPEG of 178x218"):
         speed.benchmark(Options(dataset=tmp_path))
+
+
+def test_the_page_on_clusters_is_that_of_the_measurements():
+    found = json.loads((ROOT / "bench" / "results" / "scaling.json").read_text())
+    assert scaling.fit(found["measured"]) == found["model"]
+    assert scaling.page(found) == (ROOT / "docs" / "CLUSTER.md").read_text()
 
 
 def test_the_summary_compares_the_means_from_batch_600_on():
