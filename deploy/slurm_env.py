@@ -1,6 +1,6 @@
 """Runs a command with TF_CONFIG set for its task of a Slurm step: srun python3 slurm_env.py COMMAND
 
-A step has one task on each node, which is one worker. Untried on a real cluster.
+Each node of the step has one task, and each task is one worker. Untried on a real cluster.
 """
 
 import json
@@ -14,7 +14,7 @@ FIRST_PORT, PORTS = 20000, 10000  # below the ports that Linux gives to clients
 def tf_config():
     """TF_CONFIG in tf.distribute's format, from the variables that Slurm sets.
 
-    The port follows from the job's number, so that two jobs on a node seldom collide.
+    The port follows from the job's number, so two jobs on a node seldom take the same one.
 
     Raises:
         OSError: this is no Slurm step, or has several tasks on a node.
@@ -36,8 +36,8 @@ def tf_config():
 def _addresses(port):
     import tensorflow as tf
 
-    # The trainer takes all GPUs that Slurm lets it see. So no GPUs are to be divided up here, but
-    # told of none the resolver fails (range() by steps of 0), hence the ones.
+    # The trainer takes all GPUs that Slurm lets it see, so there are none to divide up here. But
+    # without GPUs the resolver fails (range() by steps of 0), so this says that there is one.
     resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
         port_base=port, gpus_per_node=1, gpus_per_task=1, auto_set_gpu=False
     )
