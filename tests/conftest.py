@@ -1,4 +1,4 @@
-"""What the tests share: drawn faces, configs through the real flags, a trained run."""
+"""What the tests share: drawn faces, options for short runs, the command line, a trained run."""
 
 import os
 import subprocess
@@ -18,15 +18,15 @@ FACES = 24
 def small_config(faces, **overrides):
     """Options for a training of seconds: batches of two of the `faces`, few sheets."""
     flags = {"dataset": str(faces), "batch_size": 2, "test_vectors": 2, "summary_period": 50}
-    values = (flags | overrides).items()
-    return Options(**{name: str(one) if isinstance(one, Path) else one for name, one in values})
+    return Options(**(flags | overrides))
 
 
-def run_main(*arguments, cwd, **environment):
+def run_main(*arguments, cwd, program=ROOT / "srez_main.py", **environment):
     """Runs the real command line; returns the finished process with its output as text."""
-    inherited = {name: os.environ[name] for name in os.environ if not name.startswith("TF_")}
+    ours = ("TF_", "PYTHONPATH")  # of the tests, not of a user
+    inherited = {name: os.environ[name] for name in os.environ if not name.startswith(ours)}
     return subprocess.run(
-        [sys.executable, ROOT / "srez_main.py", *map(str, arguments)],
+        [sys.executable, program, *map(str, arguments)],
         cwd=cwd,
         env=inherited | environment,
         capture_output=True,
@@ -35,16 +35,15 @@ def run_main(*arguments, cwd, **environment):
     )
 
 
-def assert_same_bits(one, other):
+def assert_same_bits(*paths):
     """Asserts that two checkpoints hold the same weights and optimizer state, bit for bit."""
-    first, second = (tf.train.load_checkpoint(str(path / "tensors")) for path in (one, other))
+    first, second = (tf.train.load_checkpoint(str(path / "tensors")) for path in paths)
     names = first.get_variable_to_shape_map().keys()
     assert names == second.get_variable_to_shape_map().keys()
     compared = [name for name in names if not name.startswith(("seconds", "_CHECKPOINTABLE"))]
     assert len(compared) > 200
     for name in compared:
-        one, other = first.get_tensor(name), second.get_tensor(name)
-        assert one.tobytes() == other.tobytes(), name
+        assert first.get_tensor(name).tobytes() == second.get_tensor(name).tobytes(), name
 
 
 @pytest.fixture

@@ -5,29 +5,37 @@ import os
 import shutil
 import subprocess
 import sys
-from fnmatch import fnmatch
+import types
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
 
-from tests.conftest import ROOT, train_arguments
+from tests.conftest import ROOT, run_main, train_arguments
 
 DEPLOY = ROOT / "deploy"
 SBATCH = DEPLOY / "slurm.sbatch"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text().splitlines()
+COPIES = [line.split()[1:] for line in DOCKERFILE if line.startswith("COPY ")]
 KUBERNETES = "1.31"  # whose schemas the manifest is held against
 SHOW = "import os; print(os.environ['TF_CONFIG'])"
+PUT_BACK = [(143, 99), (137, 0)]  # exit status, restarts before
+NO_STEP = "use srun in a Slurm job, whose variables are needed: "
+SEVERAL = "several tasks on a node: use srun --ntasks-per-node=1"
 
 
 def _run(*command, **environment):
-    return subprocess.run(
-        list(map(str, command)),
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    environment = os.environ | environment
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def _with_stand_ins(folder, programs):
+    """PATH with shell scripts in front of the programs of their names."""
+    for name, code in programs.items():
+        (folder / name).write_text(f"#!/bin/bash\n{code}\n")
+        (folder / name).chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
 
 
 def _slurm(**changes):
@@ -58,26 +66,16 @@ def test_in_slurm_the_command_gets_its_place_among_the_nodes():
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        (
-            {},
-            "slurm_env: use srun in a Slurm job, whose variables are needed: "
-            "'SLURM_STEP_TASKS_PER_NODE'",
-        ),
-        (
-            _slurm(SLURM_JOB_ID="x"),
-            "slurm_env: use srun in a Slurm job, whose variables are needed: invalid literal",
-        ),
-        (
-            _slurm(SLURM_STEP_TASKS_PER_NODE="2(x4)"),
-            "slurm_env: several tasks on a node: use srun --ntasks-per-node=1",
-        ),
+        ({}, NO_STEP + "'SLURM_STEP_TASKS_PER_NODE'"),
+        (_slurm(SLURM_JOB_ID="x"), NO_STEP + "invalid literal"),
+        (_slurm(SLURM_STEP_TASKS_PER_NODE="2(x4)"), SEVERAL),
     ],
 )
 def test_outside_a_fitting_slurm_step_the_command_is_not_run(environment, message):
     process = _slurm_env(**environment)
     assert process.returncode == 1
     assert process.stdout == ""
-    assert process.stderr.startswith(message) and process.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"slurm_env: {message}") and process.stderr.count("\n") == 1
 
 
 def test_the_batch_script_is_clean_for_bash_and_shellcheck():
@@ -90,114 +88,84 @@ def test_the_batch_script_asks_for_a_task_per_node_and_for_sigterm_before_the_en
     lines = SBATCH.read_text().splitlines()
     first_command = next(i for i, line in enumerate(lines) if line and line[0] != "#")
     asked = [line for line in lines[:first_command] if line.startswith("#SBATCH ")]
-    assert "#SBATCH --ntasks-per-node=1" in asked
-    assert "#SBATCH --signal=TERM@120" in asked
-    assert "#SBATCH --requeue" in asked
+    for option in ("--ntasks-per-node=1", "--signal=TERM@120", "--requeue"):
+        assert f"#SBATCH {option}" in asked
     assert not any(line.startswith("#SBATCH") for line in lines[first_command:])
 
 
-@pytest.mark.parametrize(
-    ("status", "restarts", "requeued"),
-    [
-        (0, 0, False),
-        (1, 0, False),
-        (2, 0, False),
-        (143, 99, True),
-        (137, 0, True),
-        (137, 20, False),
-    ],
-)
-def test_a_job_is_put_back_if_it_was_stopped_or_a_worker_killed(here, status, restarts, requeued):
+@pytest.mark.parametrize(("status", "restarts"), [*PUT_BACK, (0, 0), (1, 0), (2, 0), (137, 20)])
+def test_a_job_is_put_back_if_it_was_stopped_or_a_worker_killed(here, status, restarts):
     stand_ins = {"srun": f'echo "$@" >srun.txt; exit {status}', "scontrol": 'echo "$@"'}
-    for name, code in stand_ins.items():
-        (here / name).write_text(f"#!/bin/bash\n{code}\n")
-        (here / name).chmod(0o755)
-    process = _run(
-        "bash",
-        SBATCH,
-        "--dataset",
-        "my faces",
-        PATH=f"{here}:{os.environ['PATH']}",
-        SLURM_SUBMIT_DIR=str(here),
-        SLURM_JOB_ID="77",
-        SLURM_CPUS_PER_TASK="8",
-        SLURM_RESTART_COUNT=str(restarts),
-    )
+    environment = {
+        "PATH": _with_stand_ins(here, stand_ins),
+        "SLURM_SUBMIT_DIR": str(here),
+        "SLURM_JOB_ID": "77",
+        "SLURM_CPUS_PER_TASK": "8",
+        "SLURM_RESTART_COUNT": str(restarts),
+    }
+    process = _run("bash", SBATCH, "--dataset", "my faces", **environment)
     assert process.returncode == status
     assert process.stderr == ""
-    assert ("requeue 77\n" in process.stdout) == requeued
-    assert (
-        (here / "srun.txt")
-        .read_text()
-        .endswith(
-            ".venv/bin/python deploy/slurm_env.py .venv/bin/python srez_main.py --run train "
-            "--dataset my faces\n"
-        )
-    )
+    assert ("requeue 77\n" in process.stdout) == ((status, restarts) in PUT_BACK)
+    called = ".venv/bin/python deploy/slurm_env.py .venv/bin/python srez_main.py"
+    given = (here / "srun.txt").read_text()
+    assert given.endswith(f"{called} --run train --dataset my faces\n")
 
 
 @pytest.fixture(scope="module")
 def manifest():
-    """The objects of the Kubernetes manifest, by their kind."""
-    objects = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
-    return {each["kind"]: each for each in objects}
+    """The objects of the Kubernetes manifest by their kind, and the Job's Pod and Container."""
+    contents = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
+    objects = {content["kind"]: content for content in contents}
+    pod = objects["Job"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    return types.SimpleNamespace(objects=objects, **objects, Pod=pod, Container=container)
 
 
 def test_the_manifest_is_what_kubernetes_schemas_allow(manifest):
-    assert set(manifest) == {"Service", "PersistentVolumeClaim", "Job"}
-    for each in manifest.values():
-        kubernetes_validate.validate(each, KUBERNETES, strict=True)
+    assert set(manifest.objects) == {"Service", "PersistentVolumeClaim", "Job"}
+    for content in manifest.objects.values():
+        kubernetes_validate.validate(content, KUBERNETES, strict=True)
 
 
 def test_the_service_selects_the_pods_and_names_them(manifest):
-    service, job = manifest["Service"], manifest["Job"]["spec"]
-    labels = job["template"]["metadata"]["labels"]
-    assert service["spec"]["selector"].items() <= labels.items()
-    assert service["spec"]["clusterIP"] == "None"
-    assert job["template"]["spec"]["subdomain"] == service["metadata"]["name"]
+    labels = manifest.Job["spec"]["template"]["metadata"]["labels"]
+    assert manifest.Service["spec"]["selector"].items() <= labels.items()
+    assert manifest.Service["spec"]["clusterIP"] == "None"
+    assert manifest.Service["metadata"]["name"] == manifest.Pod["subdomain"]
 
 
 def test_the_pods_share_the_claimed_volume_where_they_work(manifest):
-    pod = manifest["Job"]["spec"]["template"]["spec"]
-    claim = manifest["PersistentVolumeClaim"]
+    claim, container = manifest.PersistentVolumeClaim, manifest.Container
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
-    (volume,) = pod["volumes"]
+    (volume,) = manifest.Pod["volumes"]
     assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
-    (container,) = pod["containers"]
     mount = {"name": volume["name"], "mountPath": container["workingDir"]}
     assert container["volumeMounts"] == [mount]
 
 
 def test_exit_rules_are_of_the_trainers_container_and_pods_are_made_anew(manifest):
-    job = manifest["Job"]["spec"]
-    pod = job["template"]["spec"]
-    rules = [rule for rule in job["podFailurePolicy"]["rules"] if "onExitCodes" in rule]
-    actions = {status: rule["action"] for rule in rules for status in rule["onExitCodes"]["values"]}
+    rules = manifest.Job["spec"]["podFailurePolicy"]["rules"]
+    actions = {}
+    for rule in (rule for rule in rules if "onExitCodes" in rule):
+        assert rule["onExitCodes"]["containerName"] == manifest.Container["name"]
+        actions |= dict.fromkeys(rule["onExitCodes"]["values"], rule["action"])
     assert actions == {143: "Ignore", 2: "FailJob", 3: "FailJob"}
-    names = {rule["onExitCodes"]["containerName"] for rule in rules}
-    assert names == {pod["containers"][0]["name"]}
-    assert pod["restartPolicy"] == "Never"
+    assert manifest.Pod["restartPolicy"] == "Never"
 
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_in_kubernetes_the_command_gets_its_place_among_the_pods(manifest, here, index):
-    job = manifest["Job"]["spec"]
-    (container,) = job["template"]["spec"]["containers"]
-    environment = {each["name"]: each["value"] for each in container["env"]}
-    (here / "python3").write_text('#!/bin/bash\necho "$TF_CONFIG"; echo "$@"\n')
-    (here / "python3").chmod(0o755)
-    process = _run(
-        *container["command"],
-        *container["args"],
-        PATH=f"{here}:{os.environ['PATH']}",
-        JOB_COMPLETION_INDEX=str(index),
-        **environment,
-    )
+    container, job = manifest.Container, manifest.Job
+    environment = {variable["name"]: variable["value"] for variable in container["env"]}
+    environment["PATH"] = _with_stand_ins(here, {"python3": 'echo "$TF_CONFIG"; echo "$@"'})
+    environment["JOB_COMPLETION_INDEX"] = str(index)
+    process = _run(*container["command"], *container["args"], **environment)
     config, command = process.stdout.splitlines()
-    name, port = manifest["Job"]["metadata"]["name"], container["ports"][0]["containerPort"]
-    service = manifest["Service"]["metadata"]["name"]
     count = int(environment["WORKERS"])
-    assert count == job["completions"] == job["parallelism"]
+    assert count == job["spec"]["completions"] == job["spec"]["parallelism"]
+    name, service = job["metadata"]["name"], manifest.Service["metadata"]["name"]
+    port = container["ports"][0]["containerPort"]
     assert json.loads(config) == {
         "cluster": {"worker": [f"{name}-{i}.{service}:{port}" for i in range(count)]},
         "task": {"type": "worker", "index": index},
@@ -206,8 +174,7 @@ def test_in_kubernetes_the_command_gets_its_place_among_the_pods(manifest, here,
 
 
 def test_the_image_is_made_of_files_that_are_there():
-    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
-    copied = [line.split()[1] for line in lines if line.startswith("COPY ")]
+    copied = [pattern for pattern, _ in COPIES]
     assert copied == ["requirements.txt", "srez_*.py", "srez"]
     assert all(any(ROOT.glob(pattern)) for pattern in copied)
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
@@ -217,33 +184,22 @@ def test_the_image_is_made_of_files_that_are_there():
 @pytest.mark.slow
 def test_what_the_image_holds_trains_evaluates_and_enlarges(here, faces):
     image = here / "image"
-    for line in (DEPLOY / "Dockerfile").read_text().splitlines():
-        if line.startswith("COPY "):
-            _, pattern, target = line.split()
-            folder = image / target.removeprefix("/srez/")
-            for path in ROOT.glob(pattern):
-                if path.is_dir():
-                    shutil.copytree(path, folder)
-                else:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(path, folder)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    commands = (
+    image.mkdir()
+    for pattern, target in COPIES:
+        for path in ROOT.glob(pattern):
+            copy = shutil.copytree if path.is_dir() else shutil.copy
+            copy(path, image / target.removeprefix("/srez/"))
+    for command in (
         train_arguments(faces, train_batches=2),
         ["--run", "evaluate"],
         ["--run", "infere", f"--infer_input={faces}/00.jpg"],
-    )
-    for command in commands:
-        program = [sys.executable, image / "srez_main.py", *command]
-        process = subprocess.run(
-            program, cwd=here, env=environment, capture_output=True, text=True, timeout=300
-        )
+    ):
+        process = run_main(*command, cwd=here, program=image / "srez_main.py")
         assert (process.returncode, process.stderr) == (0, "")
     assert (here / "evaluation" / "MODEL_CARD.md").exists()
     assert (here / "result.png").exists()
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in DEPLOY.glob("*")))
+@pytest.mark.parametrize("name", sorted({*os.listdir(DEPLOY)} - {"Dockerfile.dockerignore"}))
 def test_each_example_says_that_it_is_untried(name):
-    if not fnmatch(name, "*.dockerignore"):
-        assert "Untried" in (DEPLOY / name).read_text()
+    assert "Untried" in (DEPLOY / name).read_text()

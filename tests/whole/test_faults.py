@@ -1,7 +1,9 @@
-"""A run that is killed or starved: nothing is lost, and one line says what is wrong."""
+"""A run that is stopped, killed or starved: nothing is lost, and one line says what is wrong."""
 
 import csv
 import errno
+import functools
+import json
 import os
 import random
 import re
@@ -10,31 +12,32 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import srez.run.checkpoint
 import srez_train
+from srez.run import checkpoint
 from srez.run.checkpoint import locked, newest_checkpoint, read_run
+from srez.run.weights import choose_checkpoint
 from tests.conftest import ROOT, assert_same_bits, small_config, train_arguments
 
-pytestmark = pytest.mark.slow  # each trains, most of them more than once
+pytestmark = pytest.mark.slow  # nearly all train anew
 
 KILLS = 10
 BATCHES = 30
+ROOM = 150 << 20  # bytes: for one checkpoint, not for two
+NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 
 
-def _command(faces, **flags):
+def _start(folder, faces, **flags):
     flags = {"batch_size": 2, "test_vectors": 2} | flags
-    return [sys.executable, "-u", ROOT / "srez_main.py", *train_arguments(faces, **flags)]
-
-
-def _start(command, cwd):
-    return subprocess.Popen(
-        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-u", ROOT / "srez_main.py", *train_arguments(faces, **flags)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True)
 
 
 def _wait_for(process, text):
@@ -50,47 +53,51 @@ def _kill_while_writing(process, folder):
     process.kill()
 
 
+def test_a_stopped_run_goes_on_and_ends_as_one_never_stopped(here, faces, whole_run):
+    for train_batches in (2, 4):
+        srez_train.train(small_config(faces, train_batches=train_batches))
+    assert_same_bits(
+        *(folder / "checkpoint" / "batch000004" for folder in (here, whole_run.folder))
+    )
+
+
 def test_a_run_killed_ten_times_ends_as_one_never_stopped(tmp_path, faces):
     flags = {"train_batches": BATCHES, "checkpoint_period": 3, "summary_period": 10}
-    command = _command(faces, **flags)
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-    whole = subprocess.run(command, cwd=tmp_path / "whole", capture_output=True, text=True)
-    assert whole.returncode == 0, whole.stderr
+    start = functools.partial(_start, faces=faces, **flags)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
     moments = random.Random(0)
     for number in range(KILLS):
-        process = _start(command, tmp_path / "killed")
-        with process:
+        with start(killed) as process:
             assert _wait_for(process, "training, "), process.stderr.read()
             if number % 3 == 1:
-                _kill_while_writing(process, tmp_path / "killed")
+                _kill_while_writing(process, killed)
             else:
                 time.sleep(moments.uniform(0, 6))
                 process.kill()
         assert process.returncode in (0, -signal.SIGKILL)
-    last = subprocess.run(command, cwd=tmp_path / "killed", capture_output=True, text=True)
-    assert last.returncode == 0, last.stderr
-    paths = [newest_checkpoint(tmp_path / name / "checkpoint") for name in ("whole", "killed")]
+    for folder in (whole, killed):
+        with start(folder) as process:
+            _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    paths = [newest_checkpoint(folder / "checkpoint") for folder in (whole, killed)]
     assert [path.name for path in paths] == [f"batch{BATCHES:06d}"] * 2
     assert_same_bits(*paths)
-    _logs_are_those_of_one_run(tmp_path / "killed" / "train")
-    for sheet in (tmp_path / "whole" / "train").glob("*.png"):
-        assert (tmp_path / "killed" / "train" / sheet.name).read_bytes() == sheet.read_bytes()
-
-
-def _logs_are_those_of_one_run(folder):
-    with open(folder / "losses.csv", newline="") as file:
-        batches = [int(row["batch"]) for row in csv.DictReader(file)]
-    assert batches == [10, 20, 30]
-    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    # The logs and sheets are those of one run, too.
+    with open(killed / "train" / "losses.csv", newline="") as file:
+        assert [int(row["batch"]) for row in csv.DictReader(file)] == [10, 20, 30]
+    events = EventAccumulator(str(killed / "train"), size_guidance={"tensors": 0})
     events.Reload()
     assert [event.step for event in events.Tensors("loss/gene_loss")] == [10, 20, 30]
     assert [event.step for event in events.Tensors("sheet")] == [0, 10, 20, 30]
+    for sheet in (whole / "train").glob("*.png"):
+        assert (killed / "train" / sheet.name).read_bytes() == sheet.read_bytes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_the_batch_and_saves(here, faces, number):
-    with _start(_command(faces), here) as process:
+    with _start(here, faces) as process:
         assert _wait_for(process, "Progress")
         process.send_signal(number)
         rest, errors = process.communicate(timeout=120)
@@ -100,7 +107,7 @@ def test_a_signal_finishes_the_batch_and_saves(here, faces, number):
 
 
 def test_a_second_signal_leaves_at_once_with_the_checkpoint_before_intact(here, faces):
-    with _start(_command(faces, checkpoint_period=10), here) as process:
+    with _start(here, faces, checkpoint_period=10) as process:
         assert _wait_for(process, "Batch [  20]")
         process.send_signal(signal.SIGINT)
         assert _wait_for(process, "once more leaves at once")
@@ -112,19 +119,16 @@ def test_a_second_signal_leaves_at_once_with_the_checkpoint_before_intact(here, 
     assert int(newest_checkpoint(here / "checkpoint").name[5:]) >= 10
 
 
-def test_a_damaged_newest_checkpoint_costs_its_batches_only(here, faces, capsys):
-    for name in ("whole", "damaged"):
-        folders = {"train_dir": here / name, "checkpoint_dir": here / name / "checkpoint"}
-        config = small_config(faces, train_batches=4, checkpoint_period=2, **folders)
-        srez_train.train(config)
-    newest = here / "damaged" / "checkpoint" / "batch000004"
+def test_a_damaged_newest_checkpoint_costs_its_batches_only(here, faces, whole_run, capsys):
+    shutil.copytree(whole_run.folder, here, dirs_exist_ok=True)
+    newest = here / "checkpoint" / "batch000004"
     data = newest / "tensors.data-00000-of-00001"
     os.truncate(data, data.stat().st_size // 2)
-    srez_train.train(config)
+    srez_train.train(small_config(faces, train_batches=4))
     out = capsys.readouterr().out
     assert "batch000004 is damaged (tensors.data-00000-of-00001 has changed)" in out
-    assert "Resuming from" in out
-    assert_same_bits(newest, here / "whole" / "checkpoint" / "batch000004")
+    assert "Resuming from checkpoint/batch000003" in out
+    assert_same_bits(newest, whole_run.folder / "checkpoint" / "batch000004")
 
 
 def test_a_second_trainer_on_a_checkpoint_dir_is_refused(here, faces):
@@ -133,12 +137,43 @@ def test_a_second_trainer_on_a_checkpoint_dir_is_refused(here, faces):
     assert not (here / "checkpoint.1").exists()
 
 
-ROOM = 150 << 20  # bytes: for one checkpoint, not for two
+def test_noresume_moves_the_old_results_aside(here, faces, trained, capsys):
+    shutil.copytree(trained[0], here, dirs_exist_ok=True)
+    srez_train.train(small_config(faces, train_batches=1, resume=False, random_seed=3))
+    assert "Moved an earlier run's results aside" in capsys.readouterr().out
+    for folder, seed in (("train.1", 0), ("train", 3)):
+        assert json.loads((here / folder / "options.json").read_text())["random_seed"] == seed
+    assert newest_checkpoint(here / "checkpoint.1")
+
+
+def test_sheets_without_a_checkpoint_are_moved_aside(whole_run):
+    assert (whole_run.folder / "train.1" / "batch000007_out.png").read_text() == "old"
+    assert not (whole_run.folder / "train" / "batch000007_out.png").exists()
+
+
+def test_checkpoints_come_by_the_clock_too(whole_run):
+    assert whole_run.saved == [1, 2, 3, 4]
+
+
+def test_two_checkpoints_are_kept(whole_run):
+    names = sorted(path.name for path in (whole_run.folder / "checkpoint").iterdir())
+    assert names == ["batch000003", "batch000004", "lock"]
+
+
+def test_the_best_checkpoint_is_kept_whatever_its_age(here, faces, monkeypatch):
+    first, second = ({"name": f"batch00000{batch}", "score": batch / 10} for batch in (1, 2))
+    measured = [({"validation/score": 0.1}, best) for best in (first, *[second] * 4)]
+    monkeypatch.setattr(srez_train.Validation, "measure", mock.Mock(side_effect=measured))
+    config = small_config(faces, train_batches=5, evaluate_period=1, checkpoint_period=1)
+    srez_train.train(config)
+    names = sorted(path.name for path in (here / "checkpoint").iterdir())
+    assert names == ["batch000002", "batch000004", "batch000005", "lock"]
+    assert choose_checkpoint(here / "checkpoint", "best")[0].name == "batch000002"
 
 
 @pytest.fixture
 def small_disk(here, monkeypatch):
-    """A folder with that much ROOM: a tmpfs, or who may not mount one gets a stub of a quota.
+    """A folder with that much ROOM: a tmpfs, or for those who may not mount one a stub of a quota.
 
     The stub is at the file layer: as with quotas, the disk is found full when files are synced.
     """
@@ -162,7 +197,8 @@ def small_disk(here, monkeypatch):
 
 def test_a_full_disk_leaves_the_checkpoint_before_whole(small_disk, faces, capsys):
     checkpoints = small_disk / "checkpoint"
-    config = small_config(faces, train_batches=3, checkpoint_period=2, checkpoint_dir=checkpoints)
+    flags = {"train_batches": 3, "checkpoint_period": 2, "checkpoint_dir": str(checkpoints)}
+    config = small_config(faces, **flags)
     with pytest.raises(OSError, match="could not be written to --checkpoint_dir=.*: make room"):
         srez_train.train(config)
     assert "Can't write a checkpoint: " in capsys.readouterr().out
@@ -172,19 +208,12 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(small_disk, faces, capsy
 
 def test_a_checkpoint_that_cannot_be_written_is_tried_again(here, faces, monkeypatch, capsys):
     # A stub at the file layer: the first write fails as on a full disk.
-    tries = []
-    write = srez.run.checkpoint.write_checkpoint
-
-    def full_at_first(folder, batch, *others):
-        tries.append(batch)
-        if len(tries) == 1:
-            raise OSError(28, "No space left on device")
-        return write(folder, batch, *others)
-
-    monkeypatch.setattr(srez.run.checkpoint, "write_checkpoint", full_at_first)
-    monkeypatch.setattr(srez.run.checkpoint, "RETRY_SECONDS", 0)
+    outcomes = [NO_SPACE, mock.DEFAULT, mock.DEFAULT, mock.DEFAULT]
+    write = mock.Mock(wraps=checkpoint.write_checkpoint, side_effect=outcomes)
+    monkeypatch.setattr(checkpoint, "write_checkpoint", write)
+    monkeypatch.setattr(checkpoint, "RETRY_SECONDS", 0)
     srez_train.train(small_config(faces, train_batches=5, checkpoint_period=2))
-    assert tries == [2, 3, 4, 5]
+    assert [call.args[1] for call in write.call_args_list] == [2, 3, 4, 5]
     out = capsys.readouterr().out
     assert "Can't write a checkpoint: [Errno 28] No space left on device." in out
     assert out.count("Training goes on; the next try is in a minute.") == 1
@@ -193,10 +222,7 @@ def test_a_checkpoint_that_cannot_be_written_is_tried_again(here, faces, monkeyp
 
 def test_a_sheet_that_cannot_be_written_is_said_once(here, faces, monkeypatch, capsys):
     # A stub at the file layer: every sheet meets a full disk.
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(srez_train, "write_image", full)
+    monkeypatch.setattr(srez_train, "write_image", mock.Mock(side_effect=NO_SPACE))
     srez_train.train(small_config(faces, train_batches=2, summary_period=1))
     assert capsys.readouterr().out.count("Can't write sheets: ") == 1
     assert newest_checkpoint(here / "checkpoint").name == "batch000002"
@@ -218,40 +244,23 @@ def test_numbers_that_diverge_stop_a_run_and_name_the_pictures(here, faces, monk
     assert newest_checkpoint(here / "checkpoint").name == "batch000002"  # the last good one
 
 
-@pytest.fixture
-def spoilt(here, faces):
-    """A function that makes a folder of faces of which some are no pictures."""
-
-    def make(count):
-        folder = shutil.copytree(faces, here / "spoilt")
-        for number in range(count):
-            (folder / f"{number:02d}.jpg").write_text("no picture")
-        return folder
-
-    return make
+def _spoilt(faces, count):
+    """A folder of faces of which some are no pictures."""
+    folder = shutil.copytree(faces, "spoilt")
+    for number in range(count):
+        Path(folder, f"{number:02d}.jpg").write_text("no picture")
+    return folder
 
 
-def test_bad_pictures_are_named_in_a_file_and_in_the_checkpoint(here, spoilt):
-    config = small_config(spoilt(1), train_batches=12, max_bad_images=50)
-    srez_train.train(config)
-    name, reason = (here / "train" / "bad_images.txt").read_text().rstrip("\n").split("\t")
-    assert name == "00.jpg"
-    assert "not a picture" in reason
-    assert read_run(newest_checkpoint(here / "checkpoint"))["bad_images"] == [[name, reason]]
+def test_bad_pictures_are_named_in_a_file_and_in_the_checkpoint(here, faces):
+    srez_train.train(small_config(_spoilt(faces, 8), train_batches=2, max_bad_images=100))
+    lines = (here / "train" / "bad_images.txt").read_text().splitlines()
+    rows = [line.split("\t") for line in lines]
+    assert rows
+    assert all(name < "08.jpg" and "not a picture" in reason for name, reason in rows)
+    assert read_run(newest_checkpoint(here / "checkpoint"))["bad_images"] == rows
 
 
-def test_too_many_bad_pictures_stop_a_run(spoilt):
+def test_too_many_bad_pictures_stop_a_run(here, faces):
     with pytest.raises(OSError, match="pictures read are bad, more than --max_bad_images=5 perc"):
-        srez_train.train(small_config(spoilt(12), train_batches=40))
-
-
-def test_checkpoints_come_by_the_clock_too(here, faces, monkeypatch):
-    saved = []
-    write = srez.run.checkpoint.write_checkpoint
-    monkeypatch.setattr(
-        srez.run.checkpoint,
-        "write_checkpoint",
-        lambda folder, batch, *others: saved.append(batch) or write(folder, batch, *others),
-    )
-    srez_train.train(small_config(faces, train_batches=3, checkpoint_minutes=1e-9))
-    assert saved == [1, 2, 3]
+        srez_train.train(small_config(_spoilt(faces, 12), train_batches=40))

@@ -1,0 +1,30 @@
+"""A run that several tests look at."""
+
+import contextlib
+import types
+from unittest import mock
+
+import pytest
+
+import srez_train
+from srez.run import checkpoint
+from tests.conftest import small_config
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory, faces):
+    """A run of 4 batches, never stopped, that saved after each and found an old sheet in its way.
+
+    Its `folder`, the `saved` batches, and how often its step was `traced`.
+    """
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "train").mkdir()
+    (folder / "train" / "batch000007_out.png").write_text("old")
+    config = small_config(faces, train_batches=4, summary_period=2, checkpoint_minutes=1e-9)
+    write = mock.patch.object(checkpoint, "write_checkpoint", wraps=checkpoint.write_checkpoint)
+    run = mock.patch.object(srez_train, "Run", wraps=srez_train.Run)
+    with contextlib.chdir(folder), write as writes, run as runs:
+        srez_train.train(config)
+    saved = [call.args[1] for call in writes.call_args_list]
+    traced = runs.call_args.args[0]._step.experimental_get_tracing_count()
+    return types.SimpleNamespace(folder=folder, saved=saved, traced=traced)
