@@ -1,7 +1,7 @@
 """Lets a training suffer: python3 -m tests.soak FOLDER MINUTES, from the top folder.
 
 Starts a small training in FOLDER again and again, each time with a fault of FAULTS, and with all
-odd and bad pictures of tests/test_bad_input.py in its dataset. After each it checks that no whole
+odd and bad pictures of tests.whole.test_bad_input.py in its dataset. After each it checks that no whole
 checkpoint was lost. When the MINUTES are over it trains on to a round number of batches, does the
 same training once without a fault, compares weights and optimizer state bit for bit, and checks
 that the bad pictures, and no others, were left out. Prints the result as JSON.
@@ -22,7 +22,7 @@ from pathlib import Path
 import srez.drawn.faces
 from srez.run.checkpoint import is_whole, newest_checkpoint
 from tests.conftest import ROOT, assert_same_bits
-from tests.test_bad_input import BAD, GOOD
+from tests.whole.test_bad_input import BAD, GOOD
 
 FACES = 60  # beside the odd and bad pictures
 ROOM = 1 << 20  # bytes that a file may have where there is no room for a checkpoint
