@@ -1,10 +1,10 @@
 """Lets a training suffer: python3 -m tests.soak FOLDER MINUTES, from the top folder.
 
 Starts a small training in FOLDER again and again, each time with a fault of FAULTS, and with all
-odd and bad pictures of tests.whole.test_bad_input.py in its dataset. After each it checks that no whole
-checkpoint was lost. When the MINUTES are over it trains on to a round number of batches, does the
-same training once without a fault, compares weights and optimizer state bit for bit, and checks
-that the bad pictures, and no others, were left out. Prints the result as JSON.
+odd and bad pictures of tests/whole/test_bad_input.py in its dataset. After each it checks that no
+whole checkpoint was lost. When the MINUTES are over it trains on to a round number of batches, does
+the same training once without a fault, and compares weights and optimizer state bit for bit. It
+checks that the bad pictures, and no others, were left out. Prints the result as JSON.
 """
 
 import collections
