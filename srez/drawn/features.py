@@ -57,7 +57,6 @@ def draw_mouth(pen, face):
 
 def draw_eye(pen, face, side):
     """Draws the eye on the left (-1) or right (1), with iris, lid and lashes."""
-    rng = face.rng
     x, y = CENTRE[0] + side * EYE_X, CENTRE[1]
     half, opening = 9.2, 4.4 if face.feminine else 3.7
     across = np.linspace(-1, 1, 17)
@@ -78,7 +77,7 @@ def draw_eye(pen, face, side):
     pen.line(upper, dark, 1.2 if face.feminine else 0.8)
     pen.line(lower, face.skin * 0.6, 0.5)
     pen.line(upper[2:-1] - (0, 2.8), face.skin * 0.6, 0.7)  # the lid's crease
-    length = rng.uniform(1.8, 2.6) if face.feminine else 1.0
+    length = face.rng.uniform(1.8, 2.6) if face.feminine else 1.0
     for at in range(1, 16):
         pen.line([upper[at], upper[at] + ((at - 8) * 0.12, -length)], dark, 0.35)
 

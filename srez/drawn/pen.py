@@ -67,7 +67,7 @@ class Pen:
 
     def line(self, points, colour, width):
         """Draws an open line through the points [N, 2], `width` pixels wide."""
-        path = [tuple(point) for point in self._place(points)]
+        path = list(map(tuple, self._place(points)))
         self._draw.line(path, rgb(colour), max(round(width * OVERSAMPLING), 1), joint="curve")
 
     def ellipse(self, x, y, half_width, half_height, fill, **options):
@@ -77,8 +77,7 @@ class Pen:
 
 def _mask(corners, size, opacity=1.0):
     mask = Image.new("L", size)
-    outline = [tuple(corner) for corner in corners]
-    ImageDraw.Draw(mask).polygon(outline, fill=round(255 * opacity))
+    ImageDraw.Draw(mask).polygon(list(map(tuple, corners)), fill=round(255 * opacity))
     return mask
 
 

@@ -65,7 +65,11 @@ def draw_portrait(rng):
     draw_hair_in_front(pen, face, hair)
     if rng.random() < 0.15:
         draw_glasses(pen, face)
-    return _photographed(pen.result(), rng)
+    # A camera adds its colour cast and its noise.
+    pixels = np.asarray(pen.result(), np.float32)
+    cast = rng.uniform(0.93, 1.05, 3) * rng.uniform(0.85, 1.08)
+    noise = rng.standard_normal((HEIGHT, WIDTH, 1), np.float32) * rng.uniform(1.0, 3.5)
+    return picture(pixels * cast + noise)
 
 
 def _blend(colours, at):
@@ -119,9 +123,8 @@ def _head(pen, face, skin):
     lower = ellipse_outline(x, y, face.half_width, face.chin - y, face.jaw, 0, np.pi)
     upper = ellipse_outline(x, y, face.half_width, 56, 2.2, np.pi, 2 * np.pi)
     pen.shape(np.concatenate([lower, upper]), skin, blur=0.6)
-    rng = face.rng
-    if rng.random() < 0.12:  # freckles
-        for x, y in rng.normal((CENTRE[0], 128), (17, 6), (45, 2)):
+    if face.rng.random() < 0.12:  # freckles
+        for x, y in face.rng.normal((CENTRE[0], 128), (17, 6), (45, 2)):
             pen.ellipse(x, y, 0.5, 0.5, face.skin * 0.7, opacity=0.6)
     if face.age > 0.55:
         for side in (-1, 1):
@@ -155,11 +158,3 @@ def _skin(pen, face):
     red = 0.5 * (spot(-25, 138, 11, 8) + spot(25, 138, 11, 8)) + 0.5 * spot(turn, 133, 6, 4)
     skin = face.skin * light[..., None]
     return skin + red[..., None] * np.array([14.0, -8.0, -6.0])
-
-
-def _photographed(image, rng):
-    """Gives the image with the colour cast and the noise of a camera."""
-    pixels = np.asarray(image, np.float32)
-    cast = rng.uniform(0.93, 1.05, 3) * rng.uniform(0.85, 1.08)
-    noise = rng.standard_normal((HEIGHT, WIDTH, 1), np.float32) * rng.uniform(1.0, 3.5)
-    return picture(pixels * cast + noise)

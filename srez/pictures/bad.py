@@ -65,8 +65,7 @@ class BadImages:
     def restore(self, rows):
         """Enters what an earlier run found. `check` doesn't count it: this run hasn't read it."""
         with self._lock:
-            for name, reason in rows:
-                self._reasons.setdefault(name, reason)
+            self._reasons = dict(rows) | self._reasons
 
     def text(self):
         """Gives a line per bad picture: its name, a tab, the reason.
@@ -82,11 +81,9 @@ class BadImages:
             write_text(path, text)
 
     def check(self):
-        """Judges, once 1,000 distinct pictures or all of them were read.
+        """Raises OSError if more than the share `limit` of the pictures read are bad.
 
-        Raises:
-            OSError: more than the share `limit` of those read are bad; one line that counts them
-                and names one.
+        It judges only after 1,000 distinct pictures, or all of them, were read.
         """
         with self._lock:
             seen = self._seen.count(1)

@@ -46,8 +46,7 @@ def open_cache(source, where, bad_images=None):
     and renamed. First it says how large it is. All pictures count as read in `bad_images`, a
     pictures.bad.BadImages, and all bad ones are noted there, even if an earlier run found them.
 
-    Raises:
-        OSError: memory or disk is short, or the file is something else.
+    Raises OSError if memory or disk is short, or if the file is something else.
     """
     if where == "none":
         return None
@@ -92,7 +91,6 @@ def _opened_again(where, source, bad_images):
 
 
 def _made(path, source, bad_images):
-    """Makes a cache in a file."""
     count = len(source.names)
     with atomic_path(path) as temporary:
         with open(temporary, "wb") as file:

@@ -29,8 +29,7 @@ CROP_SHAPE = (MARGIN_SIDE, MARGIN_SIDE, 3)
 def encoded_crop(source, number):
     """Reads a picture: a plain CelebA JPEG as it is, any other one as b"\\0" and its crop's bytes.
 
-    Raises:
-        OSError: it can't be read, is cut off or is no picture; one line.
+    Raises OSError, with one line, if it can't be read, is cut off or is no picture.
     """
     data = source.read(number)
     if _is_plain_celeba_jpeg(data):
@@ -49,10 +48,9 @@ def decode(encoded):
 
 
 def decode_alone(encoded):
-    """Decodes what `encoded_crop` gave of one picture to a uint8 array [144, 144, 3].
+    """Decodes one picture of `encoded_crop` to a uint8 array [144, 144, 3].
 
-    Raises:
-        OSError: TensorFlow can't decode it.
+    Raises OSError if TensorFlow can't.
     """
     if encoded[:1] == b"\0":
         return np.frombuffer(encoded, np.uint8, offset=1).reshape(CROP_SHAPE)
@@ -97,9 +95,8 @@ def _margin_crop(data, name):
 
 def _is_plain_celeba_jpeg(data):
     """Whether TensorFlow's own decoder decodes it right: RGB, 178x218, upright, whole."""
-    if len(data) > PLAIN_BYTES or not data.startswith(JPEG_START):
-        return False
-    if not data.rstrip(b"\0").endswith(JPEG_END):  # cut off, or something is appended
+    ends_well = data.rstrip(b"\0").endswith(JPEG_END)  # or it is cut off, or longer than a picture
+    if len(data) > PLAIN_BYTES or not data.startswith(JPEG_START) or not ends_well:
         return False
     for marker, content in jpeg_segments(data):
         if marker in (0xE1, 0xEE):  # EXIF may turn it, Adobe's mark may change its colours

@@ -39,9 +39,8 @@ def read_image(file, name=None):
     or TIFF, whatever its name says: grey, palette, alpha, CMYK, 16 bits, turned by EXIF. A JPEG
     needs its end marker and a PNG its last chunk; what follows them doesn't matter.
 
-    Raises:
-        OSError: the file is missing, is no picture, is cut off, or is larger than MAX_BYTES or
-            MAX_PIXELS; one line that names it.
+    Raises OSError, with one line that names it, if the file is missing, is no picture, is cut off,
+    or is larger than MAX_BYTES or MAX_PIXELS.
     """
     name = os.fspath(file) if name is None else name
     data = file if isinstance(file, bytes) else read_file(file, name)
@@ -119,9 +118,7 @@ def jpeg_segments(data):
     """Yields (marker, content) of each segment of a JPEG, an int and bytes, up to its end marker.
 
     It skips what lies between segments, pixels too: https://www.w3.org/Graphics/JPEG/itu-t81.pdf
-
-    Raises:
-        OSError: it is cut off.
+    Raises OSError if the JPEG is cut off.
     """
     at = len(JPEG_START)
     while marker := _JPEG_MARKER.search(data, at):
@@ -136,7 +133,7 @@ def jpeg_segments(data):
 
 
 def _png_chunks(data):
-    """Yields the kind of each chunk of a PNG up to the last. Raises OSError: it is cut off."""
+    """Yields the kind of each chunk of a PNG up to its end. Raises OSError if it is cut off."""
     at, kind = len(_PNG_START), b""
     while kind != b"IEND":
         kind = data[at + 4 : at + 8]
