@@ -25,7 +25,7 @@ def draw_face(seed, index):
 
 
 def sample_faces(cache=".cache", seed=0, count=COUNT):
-    """The folder cache/faces-v<VERSION>-<seed> with `count` JPEGs, drawn first if it isn't whole.
+    """Gives the folder cache/faces-v<VERSION>-<seed> of `count` JPEGs, drawn if it isn't whole.
 
     They are drawn in a temporary folder, which is renamed. Raises OSError if it can't be written.
     """
@@ -33,7 +33,9 @@ def sample_faces(cache=".cache", seed=0, count=COUNT):
     if _is_whole(folder, count):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".faces-", dir=folder.parent) as temporary:
+    with tempfile.TemporaryDirectory(
+        prefix=".faces-", dir=folder.parent, ignore_cleanup_errors=True
+    ) as temporary:
         drawn = Path(temporary, folder.name)
         drawn.mkdir()
         # Not forked: TensorFlow's threads may run in this process.

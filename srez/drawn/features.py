@@ -24,8 +24,7 @@ def draw_mouth(pen, face):
     """Draws the lips, and on some faces the teeth between them."""
     rng = face.rng
     x, y = CENTRE[0] + face.yaw, 152.0
-    half = rng.uniform(14.5, 18.5)
-    smile = rng.uniform(-0.5, 3.0)
+    half, smile = rng.uniform(14.5, 18.5), rng.uniform(-0.5, 3.0)
     opening = rng.uniform(2.5, 5.0) / 2 if rng.random() < 0.5 and smile > 0.3 else 0.0
     lip = face.skin * (0.86, 0.62, 0.6)
     if face.feminine and rng.random() < 0.6:  # lipstick
@@ -84,7 +83,6 @@ def draw_eye(pen, face, side):
 
 def draw_brow(pen, face, side):
     """Draws the brow on the left (-1) or right (1), hair by hair."""
-    rng = face.rng
     x, y = CENTRE[0] + side * EYE_X, CENTRE[1] - (11.5 if face.feminine else 10.0)
     thick = 1.6 if face.feminine else 2.8
     across = np.linspace(-11, 11, 9)
@@ -94,16 +92,15 @@ def draw_brow(pen, face, side):
     outline = between(line - (0, thick * 0.6), line + (0, thick * 0.5))
     pen.shape(outline, colour, blur=0.7, opacity=0.7)
     for root in points_on(line, np.linspace(0, 1, 34)):
-        root = root + rng.normal(0, 0.4, 2) + (0, thick * 0.4)
-        pen.line([root, root + (side * 1.8, -thick)], colour * rng.normal(0.9, 0.15), 0.4)
+        root = root + face.rng.normal(0, 0.4, 2) + (0, thick * 0.4)
+        pen.line([root, root + (side * 1.8, -thick)], colour * face.rng.normal(0.9, 0.15), 0.4)
 
 
 def draw_glasses(pen, face):
     """Draws thin rims, temples and a bridge."""
     rng = face.rng
     colour = rng.integers(10, 90, 3)
-    width, height = rng.uniform(13, 15.5), rng.uniform(9, 12.5)
-    power = rng.uniform(2.0, 4.0)
+    width, height, power = rng.uniform(13, 15.5), rng.uniform(9, 12.5), rng.uniform(2.0, 4.0)
     for side in (-1, 1):
         x = CENTRE[0] + side * (EYE_X + 0.5)
         rim = ellipse_outline(x, CENTRE[1] + 1.5, width, height, power)

@@ -41,13 +41,11 @@ def draw_hair_behind(pen, face, hair):
     """Draws the long hair behind neck and shoulders; nothing for short styles."""
     if face.style not in LONG_STYLES:
         return
-    rng = face.rng
     bottom = 182 if face.style == "bob" else 226
-    width = face.half_width + rng.uniform(9, 15)
+    width = face.half_width + face.rng.uniform(9, 15)
     x = CENTRE[0]
     crown = ellipse_outline(x, 108, width, 68, 2.2, np.pi, 2 * np.pi)
-    flare = rng.uniform(-3, 8)
-    wide = width + flare  # at the bottom
+    wide = width + face.rng.uniform(-3, 8)  # at the bottom
     ends = [(x + wide, bottom), (x - wide, bottom)]
     pen.shape(np.concatenate([crown, ends]), hair * 0.72, blur=0.9)
     for side in (-1, 1):
@@ -78,10 +76,8 @@ def draw_beard(pen, face):
     if kind == "stubble":
         return
     for root in np.linspace(-13, 13, 60):  # the moustache
-        start = np.array(
-            [CENTRE[0] + face.yaw + root, 142.5 + 0.012 * root**2 + rng.normal(0, 0.5)]
-        )
-        end = start + (0.12 * root + rng.normal(0, 0.4), rng.uniform(2.5, 4.5))
+        start = (CENTRE[0] + face.yaw + root, 142.5 + 0.012 * root**2 + rng.normal(0, 0.5))
+        end = np.add(start, (0.12 * root + rng.normal(0, 0.4), rng.uniform(2.5, 4.5)))
         pen.line([start, end], colour * rng.normal(1.0, 0.2), 0.5)
 
 
@@ -110,18 +106,13 @@ def draw_hair_in_front(pen, face, hair):
         _strands(pen, face, roots, tips, (side * 9, -4), 26)
         outer = on_side(side, x, [(8, top + 1), (width * 0.8, 66), (width, 100)])
         _strands(pen, face, outer, outer + (side * 3, 6), (side, -2), 22)
-        if face.style in LONG_STYLES:
-            _lock(pen, face, hair, x, width, side)
+        if face.style in LONG_STYLES:  # a lock in front of the shoulder
+            bottom, inner = 176 if face.style == "bob" else 218, face.half_width - 5
+            upper = [(width - 12, 84), (width, 84)]
+            lower = [(width + 7, bottom), (inner - 1, bottom), (inner, 130)]
+            pen.shape(on_side(side, x, upper + lower), hair, blur=0.8)
+            ends = on_side(side, x, [(inner - 3, bottom), (width + 9, bottom)])
+            _strands(pen, face, on_side(side, x, upper), ends, (side * 3, 0), 22)
     if face.style == "fringe":
         roots = [(x - 34, 76), (x, 70), (x + 34, 76)]
         _strands(pen, face, roots, [(x - 36, 99), (x, 97), (x + 36, 99)], (0, -2), 70)
-
-
-def _lock(pen, face, hair, x, width, side):
-    """Draws the long hair in front of one shoulder."""
-    half, bottom = face.half_width, 176 if face.style == "bob" else 218
-    top = [(width - 12, 84), (width, 84)]
-    rest = [(width + 7, bottom), (half - 6, bottom), (half - 5, 130)]
-    pen.shape(on_side(side, x, top + rest), hair, blur=0.8)
-    ends = on_side(side, x, [(half - 8, bottom), (width + 9, bottom)])
-    _strands(pen, face, on_side(side, x, top), ends, (side * 3, 0), 22)

@@ -20,21 +20,14 @@ class Pen:
         self._turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
         self._shift = rng.uniform(-1.0, 1.0, 2)
 
-    def _oversampled(self, image):
-        return image.resize(self._image.size, Image.Resampling.BILINEAR)
-
     def _place(self, points):
         """Turns points [N, 2] of the face into pixels of the oversampled image."""
         points = (np.asarray(points, float) - CENTRE) @ self._turn.T + CENTRE + self._shift
         return points * OVERSAMPLING
 
     def result(self):
-        """Gives what was drawn as a PIL image, 178x218."""
-        return self._image.reduce(OVERSAMPLING)
-
-    def cover(self, image):
-        """Covers all that was drawn with a PIL image, 178x218."""
-        self._image.paste(self._oversampled(image))
+        """Gives what was drawn as pixels [218, 178, 3] in [0, 255]."""
+        return np.asarray(self._image.reduce(OVERSAMPLING), np.float32)
 
     def grid(self):
         """Gives the face's own coordinates (x, y) of each pixel: arrays [218, 178]."""
@@ -62,8 +55,11 @@ class Pen:
             mask = mask.filter(ImageFilter.GaussianBlur(blur * OVERSAMPLING))
         if within is not None:
             mask = ImageChops.multiply(mask, _mask(self._place(within) - (left, top), size))
-        content = rgb(fill) if np.ndim(fill) == 1 else self._oversampled(picture(fill)).crop(box)
-        self._image.paste(content, box, mask)
+        if np.ndim(fill) == 1:
+            self._image.paste(rgb(fill), box, mask)
+        else:
+            image = picture(fill).resize(self._image.size, Image.Resampling.BILINEAR)
+            self._image.paste(image.crop(box), box, mask)
 
     def line(self, points, colour, width):
         """Draws an open line through the points [N, 2], `width` pixels wide."""

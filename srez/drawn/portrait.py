@@ -16,8 +16,7 @@ SKINS = "#fadcc8", "#eec3a5", "#d6a078", "#a06a48", "#69422e", "#442a20"
 HAIRS = "#181414", "#302018", "#603e26", "#96683a", "#d6b270", "#ecd6a4"
 RARE_HAIRS = "#a04624", "#782c18", "#969492", "#d6d4d2"
 IRISES = "#3e2818", "#603e20", "#626834", "#4a7082", "#5c88b0", "#6e787c"
-FEMININE_STYLES = ("long", "wavy", "bob", "fringe")
-MASCULINE_STYLES = ("short", "parted", "curly", "bald")
+EVERYTHING = (-50, -50), (250, -50), (250, 300), (-50, 300)  # corners outside of the picture
 
 
 class Face:
@@ -26,8 +25,8 @@ class Face:
     def __init__(self, rng):
         self.rng = rng
         self.feminine = bool(rng.random() < 0.55)
-        angle = rng.uniform(-1.0, 1.0)
-        light = np.array([np.sin(angle), -rng.uniform(0.2, 0.7), rng.uniform(0.7, 1.2)])
+        aside = np.sin(rng.uniform(-1.0, 1.0))
+        light = np.array([aside, -rng.uniform(0.2, 0.7), rng.uniform(0.7, 1.2)])
         self.light = light / np.linalg.norm(light)  # direction: right, down, towards the viewer
         self.skin = _blend(SKINS, rng.beta(1.1, 1.5))
         dark = self.skin.mean() < 130
@@ -42,8 +41,8 @@ class Face:
         self.jaw = rng.uniform(2.0, 2.3) if self.feminine else rng.uniform(2.2, 2.8)
         self.part = CENTRE[0] + rng.choice([-1, 1]) * rng.uniform(2, 18)  # x of the hair's parting
         self.yaw = rng.uniform(-3.0, 3.0)  # pixels by which nose and mouth are turned aside
-        styles = FEMININE_STYLES if self.feminine else MASCULINE_STYLES
-        self.style = str(rng.choice(styles))
+        styles = "long wavy bob fringe" if self.feminine else "short parted curly bald"
+        self.style = str(rng.choice(styles.split()))
         self.age = rng.beta(1.2, 2.0)
 
 
@@ -51,7 +50,7 @@ def draw_portrait(rng):
     """Draws a face from a numpy random Generator: a PIL image, RGB, 178x218."""
     face = Face(rng)
     pen = Pen(rng)
-    pen.cover(_background(rng))
+    pen.shape(EVERYTHING, np.asarray(_background(rng)))
     skin, hair = _skin(pen, face), hair_texture(pen, face)
     draw_hair_behind(pen, face, hair)
     _body(pen, face, skin)
@@ -66,10 +65,9 @@ def draw_portrait(rng):
     if rng.random() < 0.15:
         draw_glasses(pen, face)
     # A camera adds its colour cast and its noise.
-    pixels = np.asarray(pen.result(), np.float32)
     cast = rng.uniform(0.93, 1.05, 3) * rng.uniform(0.85, 1.08)
     noise = rng.standard_normal((HEIGHT, WIDTH, 1), np.float32) * rng.uniform(1.0, 3.5)
-    return picture(pixels * cast + noise)
+    return picture(pen.result() * cast + noise)
 
 
 def _blend(colours, at):
@@ -156,5 +154,4 @@ def _skin(pen, face):
     side = np.sign(face.light[0])
     light -= 0.12 * abs(face.light[0]) * spot(turn - side * 7.5, 124, 3.5, 12)  # its shadow
     red = 0.5 * (spot(-25, 138, 11, 8) + spot(25, 138, 11, 8)) + 0.5 * spot(turn, 133, 6, 4)
-    skin = face.skin * light[..., None]
-    return skin + red[..., None] * np.array([14.0, -8.0, -6.0])
+    return face.skin * light[..., None] + red[..., None] * np.array([14.0, -8.0, -6.0])

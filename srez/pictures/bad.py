@@ -38,7 +38,7 @@ class BadImages:
 
     @contextlib.contextmanager
     def noting(self, number, name):
-        """Counts a picture as read; if its reading raises an OSError, enters it as bad instead."""
+        """Counts a picture as read, and as bad if the block raises an OSError, which ends here."""
         self.saw(number)
         try:
             yield
@@ -86,13 +86,12 @@ class BadImages:
         It judges only after 1,000 distinct pictures, or all of them, were read.
         """
         with self._lock:
-            seen = self._seen.count(1)
-            bad, first = len(self._found), min(self._found, default=None)
-        if seen < min(JUDGED_AFTER, self.total) or bad <= self.limit * seen:
+            seen, bad = self._seen.count(1), sorted(self._found)
+        if seen < min(JUDGED_AFTER, self.total) or len(bad) <= self.limit * seen:
             return
         raise OSError(
-            f"{bad} of the {seen} pictures read are bad, more than --max_bad_images="
+            f"{len(bad)} of the {seen} pictures read are bad, more than --max_bad_images="
             f"{100 * self.limit:g} percent, the first of them "
-            f"{printable(first)} ({printable(self._reasons[first])}): "
+            f"{printable(bad[0])} ({printable(self._reasons[bad[0]])}): "
             "get the dataset anew, mend or remove what bad_images.txt names, or allow more"
         )

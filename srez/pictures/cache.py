@@ -45,7 +45,6 @@ def open_cache(source, where, bad_images=None):
     A file made for the same pictures is used again; otherwise it is made under a temporary name
     and renamed. First it says how large it is. All pictures count as read in `bad_images`, a
     pictures.bad.BadImages, and all bad ones are noted there, even if an earlier run found them.
-
     Raises OSError if memory or disk is short, or if the file is something else.
     """
     if where == "none":

@@ -1,7 +1,5 @@
 """What training reads of a picture: a crop of 144x144 pixels, in which all its boxes lie."""
 
-import struct
-
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -10,19 +8,14 @@ from srez.pictures.image import (
     BOX_LEFT,
     BOX_SIDE,
     BOX_TOP,
-    CELEBA_HEIGHT,
-    CELEBA_WIDTH,
-    JPEG_END,
-    JPEG_START,
     celeba_box,
     centre_square,
-    jpeg_segments,
+    is_plain_celeba_jpeg,
     read_image,
 )
 
 WIGGLE = 8  # pixels that the box moves, either way
 MARGIN_SIDE = BOX_SIDE + 2 * WIGGLE
-PLAIN_BYTES = 2**20  # at most, in a plain CelebA JPEG: a hundred times the usual
 CROP_SHAPE = (MARGIN_SIDE, MARGIN_SIDE, 3)
 
 
@@ -32,7 +25,7 @@ def encoded_crop(source, number):
     Raises OSError, with one line, if it can't be read, is cut off or is no picture.
     """
     data = source.read(number)
-    if _is_plain_celeba_jpeg(data):
+    if is_plain_celeba_jpeg(data):
         return data
     return b"\0" + _margin_crop(data, source.names[number]).tobytes()
 
@@ -84,24 +77,9 @@ def _decode_jpeg(data):
 
 def _margin_crop(data, name):
     image = read_image(data, name)
-    box = celeba_box(image, WIGGLE)
-    if box is not None:
+    if (box := celeba_box(image, WIGGLE)) is not None:
         return box
     square = Image.fromarray(centre_square(image))
     shrinks = square.width >= MARGIN_SIDE
     resample = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
     return np.asarray(square.resize((MARGIN_SIDE, MARGIN_SIDE), resample))
-
-
-def _is_plain_celeba_jpeg(data):
-    """Whether TensorFlow's own decoder decodes it right: RGB, 178x218, upright, whole."""
-    ends_well = data.rstrip(b"\0").endswith(JPEG_END)  # or it is cut off, or longer than a picture
-    if len(data) > PLAIN_BYTES or not data.startswith(JPEG_START) or not ends_well:
-        return False
-    for marker, content in jpeg_segments(data):
-        if marker in (0xE1, 0xEE):  # EXIF may turn it, Adobe's mark may change its colours
-            return False
-        if marker in (0xC0, 0xC1, 0xC2):  # the frame: bits, height, width, channels
-            frame = struct.pack(">BHHB", 8, CELEBA_HEIGHT, CELEBA_WIDTH, 3)
-            return content.startswith(frame)
-    return False

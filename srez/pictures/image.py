@@ -2,8 +2,8 @@
 
 import contextlib
 import io
-import os
 import re
+import struct
 import warnings
 
 import numpy as np
@@ -16,12 +16,13 @@ CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # of an aligned CelebA picture
 CELEBA_EYES = (69, 111), (108, 111)  # (x, y) of the pixels its eyes are aligned to
 BOX_LEFT, BOX_TOP, BOX_SIDE = 25, 60, 128  # what training sees of it: face and some hair
 MAX_PIXELS = 120_000_000  # of a picture: a camera's 100 megapixels, and a few more
-JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+PLAIN_BYTES = 2**20  # at most, in a plain CelebA JPEG: a hundred times the usual
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 # What a file named .jpg or .png may really be. Pillow knows more formats, but it would run an EPS
 # file, which is a program.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-_MAX_PARTS = 100_000  # segments or chunks in a file: more are there to take our time
+_MAX_PARTS = 100_000  # segments or chunks in a file: a file with more was made to take our time
 # A JPEG's marker, but not a stuffed zero, a restart or a filler.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -42,9 +43,8 @@ def read_image(file, name=None):
     Raises OSError, with one line that names it, if the file is missing, is no picture, is cut off,
     or is larger than MAX_BYTES or MAX_PIXELS.
     """
-    name = os.fspath(file) if name is None else name
     data = file if isinstance(file, bytes) else read_file(file, name)
-    with _opened(data, name) as image:
+    with _opened(data, name or file) as image:
         image.load()
         _turn_upright(image)
         return np.asarray(_to_rgb(image))
@@ -114,15 +114,33 @@ def comparison_grid(columns, magnify=1):
     return grid.repeat(magnify, axis=0).repeat(magnify, axis=1)
 
 
-def jpeg_segments(data):
+def is_plain_celeba_jpeg(data):
+    """Returns whether TensorFlow's own decoder gives the right picture for a file's bytes.
+
+    It does for a JPEG that is RGB, 178x218, upright and whole. Raises OSError if it is cut off.
+    """
+    if len(data) > PLAIN_BYTES or not data.startswith(_JPEG_START):
+        return False
+    if not data.rstrip(b"\0").endswith(_JPEG_END):  # cut off, or something is appended
+        return False
+    for marker, content in _jpeg_segments(data):
+        if marker in (0xE1, 0xEE):  # EXIF may turn it, Adobe's mark may change its colours
+            return False
+        if marker in (0xC0, 0xC1, 0xC2):  # the frame: bits, height, width, channels
+            frame = struct.pack(">BHHB", 8, CELEBA_HEIGHT, CELEBA_WIDTH, 3)
+            return content.startswith(frame)
+    return False
+
+
+def _jpeg_segments(data):
     """Yields (marker, content) of each segment of a JPEG, an int and bytes, up to its end marker.
 
     It skips what lies between segments, pixels too: https://www.w3.org/Graphics/JPEG/itu-t81.pdf
     Raises OSError if the JPEG is cut off.
     """
-    at = len(JPEG_START)
+    at = len(_JPEG_START)
     while marker := _JPEG_MARKER.search(data, at):
-        if marker[0] == JPEG_END:
+        if marker[0] == _JPEG_END:
             return
         start = marker.end()
         at = start + int.from_bytes(data[start : start + 2], "big")
@@ -148,8 +166,8 @@ def _refuse_cut_off(data):
     if not data:
         raise OSError("empty")
     parts = ()
-    if data.startswith(JPEG_START):
-        parts = jpeg_segments(data)
+    if data.startswith(_JPEG_START):
+        parts = _jpeg_segments(data)
     elif data.startswith(_PNG_START):
         parts = _png_chunks(data)
     for count, _ in enumerate(parts):
@@ -179,7 +197,6 @@ def _to_rgb(image):
         grey = np.clip(np.asarray(image) // 257, 0, 255)
         image = Image.fromarray(grey.astype(np.uint8))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")

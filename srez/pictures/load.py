@@ -1,7 +1,6 @@
 """Loads pictures as they are, without jitter: for sheets, measurements and the cache."""
 
 import concurrent.futures
-import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +21,7 @@ def load_pictures(source, files, sample_size, bad_images=None):
     """
     numbers, boxes = [], []
     for chunk, crops, bad in load_crops(source, files, bad_images):
-        numbers += itertools.compress(chunk, ~bad)
+        numbers += np.compress(~bad, chunk).tolist()
         boxes.append(crops[~bad, WIGGLE : WIGGLE + BOX_SIDE, WIGGLE : WIGGLE + BOX_SIDE])
     low_res, high_res = plain_pair(tf.constant(np.concatenate(boxes)), sample_size)
     return numbers, low_res.numpy(), high_res.numpy()
