@@ -1,6 +1,7 @@
 """The built-in sample faces: drawn, not photographed, for training without any download."""
 
 import concurrent.futures
+import functools
 import multiprocessing
 import shutil
 import tempfile
@@ -24,34 +25,33 @@ def draw_face(seed, index):
 
 
 def sample_faces(cache=".cache", seed=0, count=COUNT):
-    """The folder cache/faces-v<VERSION>-<seed> with `count` JPEGs, drawn first if it isn't whole.
+    """Gives the folder cache/faces-v<VERSION>-<seed> of `count` JPEGs, drawn if it isn't whole.
 
-    It is drawn under a temporary name and renamed. Raises OSError if it can't be written.
+    They are drawn in a temporary folder, which is renamed. Raises OSError if it can't be written.
     """
     folder = Path(cache, f"faces-v{VERSION}-{seed}")
     if _is_whole(folder, count):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".faces-", dir=folder.parent))
-    try:
+    with tempfile.TemporaryDirectory(
+        prefix=".faces-", dir=folder.parent, ignore_cleanup_errors=True
+    ) as temporary:
+        drawn = Path(temporary, folder.name)
+        drawn.mkdir()
         # Not forked: TensorFlow's threads may run in this process.
         context = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool:
-            jobs = ([temporary] * count, [seed] * count, range(count))
-            list(pool.map(_save_face, *jobs, chunksize=50))
-        temporary.chmod(0o755)
-        _take_the_place(temporary, folder, count)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            list(pool.map(functools.partial(_save_face, drawn, seed), range(count), chunksize=50))
+        _take_the_place(drawn, folder, count)
     return folder
 
 
-def _take_the_place(temporary, folder, count):
-    """Renames `temporary` to `folder`, unless another process has been faster."""
+def _take_the_place(drawn, folder, count):
+    """Renames the folder `drawn` to `folder`, unless another process was faster."""
     try:
         if not _is_whole(folder, count):
             shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
+            drawn.rename(folder)
     except OSError:
         if not _is_whole(folder, count):
             raise

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from srez.drawn.pen import CENTRE, ellipse_outline
+from srez.drawn.pen import CENTRE, between, ellipse_outline, on_side, points_on
 
 LONG_STYLES = ("long", "wavy", "bob")
 
 
 def hair_texture(pen, face):
-    """The lit hair as an image [218, 178, 3] in [0, 255]: strands that fall from the parting."""
+    """Gives the lit hair as an image [218, 178, 3] in [0, 255]: strands fall from the parting."""
     rng = face.rng
     x, y = pen.grid()
     x, y = x - face.part, y - 34
@@ -26,18 +26,13 @@ def hair_texture(pen, face):
 
 
 def _strands(pen, face, roots, tips, bend, count):
-    """Single strands between two lines [N, 2], each of its own shade, bent in the middle."""
+    """Draws strands between two lines [N, 2], each in its own shade, bent in the middle."""
     rng = face.rng
     along = rng.random(count)
-    index = np.linspace(0, 1, len(roots))
-    start, end = (
-        np.stack([np.interp(along, index, np.asarray(line)[:, axis]) for axis in (0, 1)], -1)
-        for line in (roots, tips)
-    )
-    steps = np.linspace(0, 1, 6)[None, :, None]
+    start, end = (points_on(line, along)[:, None] for line in (roots, tips))
+    steps = np.linspace(0, 1, 6)[:, None]
     jitter = rng.normal(0, 1.4, (count, 1, 2))
-    paths = start[:, None] + steps * (end[:, None] + jitter - start[:, None])
-    paths = paths + np.sin(np.pi * steps) * (np.asarray(bend) + jitter)
+    paths = start + steps * (end + jitter - start) + np.sin(np.pi * steps) * (bend + jitter)
     for path, shade in zip(paths, rng.normal(0.95, 0.2, count), strict=True):
         pen.line(path, face.hair * shade, 0.5)
 
@@ -46,17 +41,16 @@ def draw_hair_behind(pen, face, hair):
     """Draws the long hair behind neck and shoulders; nothing for short styles."""
     if face.style not in LONG_STYLES:
         return
-    rng = face.rng
     bottom = 182 if face.style == "bob" else 226
-    width = face.half_width + rng.uniform(9, 15)
+    width = face.half_width + face.rng.uniform(9, 15)
     x = CENTRE[0]
     crown = ellipse_outline(x, 108, width, 68, 2.2, np.pi, 2 * np.pi)
-    flare = rng.uniform(-3, 8)
-    sides = [(x + width + flare, bottom), (x - width - flare, bottom)]
-    pen.shape(np.concatenate([crown, sides]), hair * 0.72, blur=0.9)
+    wide = width + face.rng.uniform(-3, 8)  # at the bottom
+    ends = [(x + wide, bottom), (x - wide, bottom)]
+    pen.shape(np.concatenate([crown, ends]), hair * 0.72, blur=0.9)
     for side in (-1, 1):
-        roots = [(x + side * (width - 3), 90), (x + side * (width - 1), 110)]
-        tips = [(x + side * (width + flare - 6), bottom), (x + side * (width + flare + 2), bottom)]
+        roots = on_side(side, x, [(width - 3, 90), (width - 1, 110)])
+        tips = on_side(side, x, [(wide - 6, bottom), (wide + 2, bottom)])
         _strands(pen, face, roots, tips, (side * 2, 0), 14)
 
 
@@ -79,12 +73,12 @@ def draw_beard(pen, face):
     for spot, shade in zip(spots[~lips], rng.normal(1, 0.2, count), strict=False):
         lean = (spot[0] - x) * 0.03
         pen.line([spot, spot + (lean, length)], colour * shade, 0.5)
-    if kind != "stubble":  # moustache
-        x = CENTRE[0] + face.yaw
-        for root in np.linspace(-13, 13, 60):
-            start = np.array([x + root, 142.5 + 0.012 * root**2 + rng.normal(0, 0.5)])
-            end = start + (0.12 * root + rng.normal(0, 0.4), rng.uniform(2.5, 4.5))
-            pen.line([start, end], colour * rng.normal(1.0, 0.2), 0.5)
+    if kind == "stubble":
+        return
+    for root in np.linspace(-13, 13, 60):  # the moustache
+        start = (CENTRE[0] + face.yaw + root, 142.5 + 0.012 * root**2 + rng.normal(0, 0.5))
+        end = np.add(start, (0.12 * root + rng.normal(0, 0.4), rng.uniform(2.5, 4.5)))
+        pen.line([start, end], colour * rng.normal(1.0, 0.2), 0.5)
 
 
 def draw_hair_in_front(pen, face, hair):
@@ -99,40 +93,26 @@ def draw_hair_in_front(pen, face, hair):
     crown = ellipse_outline(x, 106, width, 106 - top, 2.3, np.pi, 2 * np.pi)
     low = 128 if face.feminine else rng.uniform(104, 114)  # how far down at the sides
     fall = 9 if face.feminine else 4
-    half = ((width - 1, low), (face.half_width - fall, 100), (0.74 * face.half_width, line + 11))
-    edge = [(x + dx, y) for dx, y in half]
-    edge += [(face.part + 7, line), (face.part - 7, line + 1)]
-    edge += [(x - dx, y) for dx, y in reversed(half)]
-    shadow = np.concatenate([edge[1:-1], np.array(edge[-2:0:-1]) + (0, 5)])
+    half = [(width - 1, low), (face.half_width - fall, 100), (0.74 * face.half_width, line + 11)]
+    parting = [(face.part + 7, line), (face.part - 7, line + 1)]
+    edge = np.concatenate([on_side(1, x, half), parting, on_side(-1, x, half[::-1])])
+    shadow = between(edge[1:-1], edge[1:-1] + (0, 5))
     pen.shape(shadow, face.skin * 0.35, blur=2.5, opacity=0.6)
     pen.shape(np.concatenate([crown, edge]), hair, blur=0.8)
     for side in (-1, 1):
         roots = [(face.part, top + 6), (x + side * width * 0.8, 80)]
-        tips = [
-            (face.part + side * 8, line + 3),
-            (x + side * (face.half_width - fall + 2), low - 6),
-        ]
+        temple = x + side * (face.half_width - fall + 2)
+        tips = [(face.part + side * 8, line + 3), (temple, low - 6)]
         _strands(pen, face, roots, tips, (side * 9, -4), 26)
-        outer = [(x + side * dx, y) for dx, y in ((8, top + 1), (width * 0.8, 66), (width, 100))]
-        _strands(pen, face, outer, np.array(outer) + (side * 3, 6), (side, -2), 22)
-        if face.style in LONG_STYLES:
-            _lock(pen, face, hair, x, width, side)
+        outer = on_side(side, x, [(8, top + 1), (width * 0.8, 66), (width, 100)])
+        _strands(pen, face, outer, outer + (side * 3, 6), (side, -2), 22)
+        if face.style in LONG_STYLES:  # a lock in front of the shoulder
+            bottom, inner = 176 if face.style == "bob" else 218, face.half_width - 5
+            upper = [(width - 12, 84), (width, 84)]
+            lower = [(width + 7, bottom), (inner - 1, bottom), (inner, 130)]
+            pen.shape(on_side(side, x, upper + lower), hair, blur=0.8)
+            ends = on_side(side, x, [(inner - 3, bottom), (width + 9, bottom)])
+            _strands(pen, face, on_side(side, x, upper), ends, (side * 3, 0), 22)
     if face.style == "fringe":
         roots = [(x - 34, 76), (x, 70), (x + 34, 76)]
         _strands(pen, face, roots, [(x - 36, 99), (x, 97), (x + 36, 99)], (0, -2), 70)
-
-
-def _lock(pen, face, hair, x, width, side):
-    """Long hair in front of the shoulder on one side."""
-    half, bottom = face.half_width, 176 if face.style == "bob" else 218
-    corners = (
-        (width - 12, 84),
-        (width, 84),
-        (width + 7, bottom),
-        (half - 6, bottom),
-        (half - 5, 130),
-    )
-    lock = [(x + side * dx, y) for dx, y in corners]
-    pen.shape(lock, hair, blur=0.8)
-    ends = [(x + side * (half - 8), bottom), (x + side * (width + 9), bottom)]
-    _strands(pen, face, lock[:2], ends, (side * 3, 0), 22)

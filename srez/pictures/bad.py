@@ -11,7 +11,7 @@ JUDGED_AFTER = 1000  # distinct pictures read; before that, a few bad ones say l
 
 
 class BadImages:
-    """A ledger of the bad pictures among `total`, of which at most the share `limit` may be bad.
+    """A list of the bad pictures among `total`; at most the share `limit` of them may be bad.
 
     Any number of threads may use it at once.
     """
@@ -23,11 +23,10 @@ class BadImages:
         self._bad_numbers = set()
         self._found = set()  # names noted since the start, not restored: what `check` counts
         self._seen = bytearray()  # a byte per picture's number: 1 if it was read
-        self._seen_count = 0
         self._lock = threading.Lock()
 
     def note(self, name, reason, number=None):
-        """Enters a bad picture; the first time that is said in one line on stderr."""
+        """Enters a bad picture, and says so in one line on stderr the first time."""
         with self._lock:
             if number is not None:
                 self._bad_numbers.add(int(number))
@@ -35,11 +34,11 @@ class BadImages:
             if name in self._reasons:
                 return
             self._reasons[name] = reason
-        complain(f"left out, {_line(name, ': ', reason)}")
+        complain(f"left out, {printable(name)}: {printable(reason)}")
 
     @contextlib.contextmanager
     def noting(self, number, name):
-        """Around the reading of a picture: an OSError enters it as bad, and goes no further."""
+        """Counts a picture as read, and as bad if the block raises an OSError, which ends here."""
         self.saw(number)
         try:
             yield
@@ -48,61 +47,51 @@ class BadImages:
             self.note(name, reason, number)
 
     def is_bad(self, number):
-        """Whether a picture was found to be bad since the start."""
+        """Returns whether a picture was found to be bad since the start."""
         return int(number) in self._bad_numbers
 
     def saw(self, number):
-        """Counts a picture as read, good or bad, once however often it is read."""
-        number = int(number)
+        """Counts a picture as read, good or bad; once, even if it is read often."""
         with self._lock:
-            self._seen.extend(bytes(max(number + 1 - len(self._seen), 0)))
-            self._seen_count += not self._seen[number]
+            self._seen.extend(bytes(max(int(number) + 1 - len(self._seen), 0)))
             self._seen[number] = 1
 
     @property
     def rows(self):
-        """The bad pictures: a list of (name, reason), by name."""
+        """The bad pictures: a list of (name, reason), sorted by name."""
         with self._lock:
             return sorted(self._reasons.items())
 
     def restore(self, rows):
-        """Enters what an earlier run found: known from now on, but not read by this one."""
+        """Enters what an earlier run found. `check` doesn't count it: this run hasn't read it."""
         with self._lock:
-            for name, reason in rows:
-                self._reasons.setdefault(name, reason)
+            self._reasons = dict(rows) | self._reasons
 
     def text(self):
-        """A line per bad picture, name and reason with a tab between; control characters escaped.
+        """Gives a line per bad picture: its name, a tab, the reason.
 
-        The escapes are those of Python's strings, so a backslash in a name is doubled.
+        Escapes are those of Python's strings, so a backslash in a name is doubled.
         """
-        return "".join(_line(name, "\t", reason) + "\n" for name, reason in self.rows)
+        return "".join(f"{printable(name)}\t{printable(reason)}\n" for name, reason in self.rows)
 
     def write(self, path):
-        """Writes the text to a file, unless it is there. Raises OSError if it can't be written."""
+        """Writes the text to a file that lacks it. Raises OSError if it can't be written."""
         text = self.text()
         if text and not (Path(path).exists() and Path(path).read_text() == text):
             write_text(path, text)
 
     def check(self):
-        """Judges, once 1,000 distinct pictures or all of them were read.
+        """Raises OSError if more than the share `limit` of the pictures read are bad.
 
-        Raises:
-            OSError: more than the share `limit` of those read are bad; one line that counts them
-                and names one.
+        It judges only after 1,000 distinct pictures, or all of them, were read.
         """
         with self._lock:
-            seen = self._seen_count
-            bad, first = len(self._found), min(self._found, default=None)
-        if seen < min(JUDGED_AFTER, self.total) or bad <= self.limit * seen:
+            seen, bad = self._seen.count(1), sorted(self._found)
+        if seen < min(JUDGED_AFTER, self.total) or len(bad) <= self.limit * seen:
             return
         raise OSError(
-            f"{bad} of the {seen} pictures read are bad, more than --max_bad_images="
+            f"{len(bad)} of the {seen} pictures read are bad, more than --max_bad_images="
             f"{100 * self.limit:g} percent, the first of them "
-            f"{_line(first, ' (', self._reasons[first])}): "
+            f"{printable(bad[0])} ({printable(self._reasons[bad[0]])}): "
             "get the dataset anew, mend or remove what bad_images.txt names, or allow more"
         )
-
-
-def _line(name, between, reason):
-    return repr(name)[1:-1] + between + repr(reason)[1:-1]

@@ -2,12 +2,12 @@
 
 import contextlib
 import io
-import os
 import re
+import struct
 import warnings
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from srez.files import atomic_path, printable, read_file
 
@@ -15,28 +15,20 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # of an aligned CelebA picture
 CELEBA_EYES = (69, 111), (108, 111)  # (x, y) of the pixels its eyes are aligned to
 BOX_LEFT, BOX_TOP, BOX_SIDE = 25, 60, 128  # what training sees of it: face and some hair
-MAX_PIXELS = 120_000_000  # of a picture: a camera's 100 megapixels, and some
-JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+MAX_PIXELS = 120_000_000  # of a picture: a camera's 100 megapixels, and a few more
+PLAIN_BYTES = 2**20  # at most, in a plain CelebA JPEG: a hundred times the usual
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
-# What a file named .jpg or .png may really be. Not all that Pillow knows: EPS, for one, is a
-# program, which it would run.
+# What a file named .jpg or .png may really be. Pillow knows more formats, but it would run an EPS
+# file, which is a program.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-_MAX_PARTS = 100_000  # segments or chunks in a file, for one made to take long
-# A JPEG's marker in or between its parts, but for a stuffed zero, a restart or a filler.
+_MAX_PARTS = 100_000  # segments or chunks in a file: a file with more was made to take our time
+# A JPEG's marker, but not a stuffed zero, a restart or a filler.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_TURNS = {  # by EXIF's orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
-# Pillow looks at the header's size before it takes memory, warns from its limit on, and refuses
-# from twice that on. Its warnings, of such and of odd metadata, are no matter for our users.
+# Pillow compares the size in the header with its limit before it takes memory: it warns above the
+# limit and refuses above twice the limit. Our users need no warnings of this or of odd metadata.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -44,30 +36,29 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 def read_image(file, name=None):
     """Decodes a picture to uint8 [H, W, 3] RGB in [0, 255], upright, 8 bits, alpha over white.
 
-    `file` is a path or the file's bytes, `name` what to call it in an error. Takes JPEG, PNG, GIF,
-    WebP, BMP and TIFF, whatever its name says: grey, palette, alpha, CMYK, 16 bits, turned by EXIF.
-    A JPEG has to have its end marker and a PNG its last chunk; what follows them is no matter.
+    `file` is a path or the file's bytes; errors call it `name`. It may be JPEG, PNG, GIF, WebP, BMP
+    or TIFF, whatever its name says: grey, palette, alpha, CMYK, 16 bits, turned by EXIF. A JPEG
+    needs its end marker and a PNG its last chunk; what follows them doesn't matter.
 
-    Raises:
-        OSError: the file is missing, is no picture, is cut off, or is larger than MAX_BYTES or
-            MAX_PIXELS; one line that names it.
+    Raises OSError, with one line that names it, if the file is missing, is no picture, is cut off,
+    or is larger than MAX_BYTES or MAX_PIXELS.
     """
-    name = os.fspath(file) if name is None else name
     data = file if isinstance(file, bytes) else read_file(file, name)
-    with _opened(data, name) as image:
+    with _opened(data, name or file) as image:
         image.load()
-        return np.asarray(_to_rgb(_upright(image)))
+        _turn_upright(image)
+        return np.asarray(_to_rgb(image))
 
 
 def check_picture(data, name):
-    """Raises OSError if a file's bytes, by their header and their end, are no whole picture."""
+    """Raises OSError if the header or the end of a file's bytes isn't that of a whole picture."""
     with _opened(data, name):
         pass
 
 
 @contextlib.contextmanager
 def _opened(data, name):
-    """Gives Pillow's image, its pixels not decoded yet; what goes wrong is one line with `name`."""
+    """Gives Pillow's image, not decoded yet; any error becomes an OSError of one line."""
     try:
         _refuse_cut_off(data)
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
@@ -82,7 +73,7 @@ def _opened(data, name):
 def write_image(path, image):
     """Writes an image [H, W, 3], floats in [0, 1] or uint8, as PNG: whole or not at all.
 
-    Floats outside of [0, 1] are clipped. Raises OSError where `path` can't be written.
+    Floats outside of [0, 1] are clipped. Raises OSError if `path` can't be written.
     """
     with atomic_path(path) as temporary:
         Image.fromarray(to_uint8(image)).save(temporary, format="png")
@@ -96,7 +87,7 @@ def to_uint8(image):
 
 
 def celeba_box(image, margin=0):
-    """The 128x128 pixels that training sees of an aligned CelebA picture, `margin` more around.
+    """Cuts what training sees of an aligned CelebA picture: 128x128 pixels, and `margin` around.
 
     Maps [218, 178, 3] to a view [128 + 2 * margin, 128 + 2 * margin, 3], any other shape to None.
     """
@@ -107,7 +98,7 @@ def celeba_box(image, margin=0):
 
 
 def centre_square(image):
-    """The largest centred square of an image [H, W, 3]: a view [S, S, 3], S = min(H, W)."""
+    """Cuts the largest centred square of an image [H, W, 3]: a view [S, S, 3], S = min(H, W)."""
     height, width, _ = image.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -123,17 +114,33 @@ def comparison_grid(columns, magnify=1):
     return grid.repeat(magnify, axis=0).repeat(magnify, axis=1)
 
 
-def jpeg_segments(data):
+def is_plain_celeba_jpeg(data):
+    """Returns whether TensorFlow's own decoder gives the right picture for a file's bytes.
+
+    It does for a JPEG that is RGB, 178x218, upright and whole. Raises OSError if it is cut off.
+    """
+    if len(data) > PLAIN_BYTES or not data.startswith(_JPEG_START):
+        return False
+    if not data.rstrip(b"\0").endswith(_JPEG_END):  # cut off, or something is appended
+        return False
+    for marker, content in _jpeg_segments(data):
+        if marker in (0xE1, 0xEE):  # EXIF may turn it, Adobe's mark may change its colours
+            return False
+        if marker in (0xC0, 0xC1, 0xC2):  # the frame: bits, height, width, channels
+            frame = struct.pack(">BHHB", 8, CELEBA_HEIGHT, CELEBA_WIDTH, 3)
+            return content.startswith(frame)
+    return False
+
+
+def _jpeg_segments(data):
     """Yields (marker, content) of each segment of a JPEG, an int and bytes, up to its end marker.
 
-    What lies between segments, the pixels too, is skipped: https://www.w3.org/Graphics/JPEG/itu-t81.pdf
-
-    Raises:
-        OSError: it is cut off.
+    It skips what lies between segments, pixels too: https://www.w3.org/Graphics/JPEG/itu-t81.pdf
+    Raises OSError if the JPEG is cut off.
     """
-    at = len(JPEG_START)
+    at = len(_JPEG_START)
     while marker := _JPEG_MARKER.search(data, at):
-        if marker[0] == JPEG_END:
+        if marker[0] == _JPEG_END:
             return
         start = marker.end()
         at = start + int.from_bytes(data[start : start + 2], "big")
@@ -144,7 +151,7 @@ def jpeg_segments(data):
 
 
 def _png_chunks(data):
-    """Yields the kind of each chunk of a PNG up to the last. Raises OSError: it is cut off."""
+    """Yields the kind of each chunk of a PNG up to its end. Raises OSError if it is cut off."""
     at, kind = len(_PNG_START), b""
     while kind != b"IEND":
         kind = data[at + 4 : at + 8]
@@ -159,8 +166,8 @@ def _refuse_cut_off(data):
     if not data:
         raise OSError("empty")
     parts = ()
-    if data.startswith(JPEG_START):
-        parts = jpeg_segments(data)
+    if data.startswith(_JPEG_START):
+        parts = _jpeg_segments(data)
     elif data.startswith(_PNG_START):
         parts = _png_chunks(data)
     for count, _ in enumerate(parts):
@@ -176,13 +183,13 @@ def _reason(error):
     return printable(str(error)) or type(error).__name__
 
 
-def _upright(image):
+def _turn_upright(image):
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-        turn = _TURNS.get(orientation)
+        ImageOps.exif_transpose(image, in_place=True)
+    except MemoryError:
+        raise
     except Exception:  # broken metadata of a good picture
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        pass
 
 
 def _to_rgb(image):
@@ -190,7 +197,6 @@ def _to_rgb(image):
         grey = np.clip(np.asarray(image) // 257, 0, 255)
         image = Image.fromarray(grey.astype(np.uint8))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")

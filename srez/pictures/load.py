@@ -1,4 +1,4 @@
-"""Pictures as they are, without jitter: for sheets, measurements and the cache."""
+"""Loads pictures as they are, without jitter: for sheets, measurements and the cache."""
 
 import concurrent.futures
 
@@ -14,21 +14,21 @@ CHUNK = 256  # pictures decoded at a time, by several threads
 
 
 def load_pictures(source, files, sample_size, bad_images=None):
-    """Loads pictures plain, their centre boxes: (numbers [n], low_res, high_res) of the good ones.
+    """Loads the centre boxes of pictures: (numbers [n], low_res, high_res) of the good ones.
 
     low_res [n, S/4, S/4, 3] and high_res [n, S, S, 3] are float32 arrays in [0, 1], as in a batch.
     A bad picture is noted in `bad_images` (BadImages) and left out, so n may be 0.
     """
     numbers, boxes = [], []
     for chunk, crops, bad in load_crops(source, files, bad_images):
-        numbers += [number for number, is_bad in zip(chunk, bad, strict=True) if not is_bad]
+        numbers += np.compress(~bad, chunk).tolist()
         boxes.append(crops[~bad, WIGGLE : WIGGLE + BOX_SIDE, WIGGLE : WIGGLE + BOX_SIDE])
     low_res, high_res = plain_pair(tf.constant(np.concatenate(boxes)), sample_size)
     return numbers, low_res.numpy(), high_res.numpy()
 
 
 def eight_bit(images):
-    """Images in [0, 1] rounded to 8 bits, as pictures in files are: float32 in [0, 1]."""
+    """Rounds images in [0, 1] to 8 bits, as in a picture's file: float32 in [0, 1]."""
     return to_uint8(images) / np.float32(255.0)
 
 

@@ -1,4 +1,4 @@
-"""Smaller by averaging, larger by plain interpolation: what a network is compared with."""
+"""Makes images smaller by averaging, and larger by the interpolation that networks have to beat."""
 
 import tensorflow as tf
 
@@ -10,8 +10,8 @@ def shrink(images, size):
     factor, rest = divmod(images.shape[1], size)
     if rest:
         resized = tf.image.resize(images, (size, size), method="area")
-        return tf.minimum(resized, tf.reduce_max(images))  # rounding may lead just over it
-    # The same, faster: sums of every factor-th row, then column.
+        return tf.minimum(resized, tf.reduce_max(images))  # rounding may lead just above it
+    # The same, but faster: adds every factor-th row, then column.
     rows = sum(images[:, start::factor] for start in range(factor))
     return sum(rows[:, :, start::factor] for start in range(factor)) / factor**2
 

@@ -1,6 +1,8 @@
+import itertools
 import json
 import os
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,15 +14,17 @@ from srez_input import Batches
 from tests.conftest import FACES
 
 
-@pytest.fixture(scope="module")
-def source(faces):
-    return open_source(faces)
+@pytest.fixture
+def folder(faces, tmp_path):
+    """A copy of the faces; picture 3 is broken."""
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    (folder / "03.jpg").write_text("broken")
+    return folder
 
 
 def _batches(source, cache):
     batches = Batches(source, np.arange(FACES), 4, 64, 0, cache)
-    pairs = zip(range(8), batches.iterate(), strict=False)
-    return [high_res.numpy() for _, (_, high_res) in pairs]
+    return [high_res.numpy() for _, high_res in itertools.islice(batches.iterate(), 8)]
 
 
 def test_no_cache_is_none(source):
@@ -30,9 +34,8 @@ def test_no_cache_is_none(source):
 @pytest.mark.parametrize("where", ["memory", "cache.bin"])
 def test_a_cached_run_sees_the_same_batches(source, where, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    pairs = zip(_batches(source, None), _batches(source, open_cache(source, where)), strict=True)
-    for plain, cached in pairs:
-        np.testing.assert_array_equal(plain, cached)
+    cache = open_cache(source, where)
+    np.testing.assert_array_equal(_batches(source, None), _batches(source, cache))
 
 
 def test_a_file_is_used_again(source, tmp_path, monkeypatch, capsys):
@@ -72,10 +75,7 @@ def test_another_file_is_never_overwritten(source, tmp_path):
 
 
 def test_a_failed_cache_leaves_nothing(source, tmp_path, monkeypatch):
-    def fail(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(srez.pictures.cache, "load_crops", fail)
+    monkeypatch.setattr(srez.pictures.cache, "load_crops", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         open_cache(source, tmp_path / "cache")
     assert os.listdir(tmp_path) == []
@@ -88,28 +88,23 @@ def test_short_memory_is_refused(source, monkeypatch):
 
 
 def test_a_short_disk_is_refused(source, tmp_path, monkeypatch):
-    usage = type("Usage", (), {"free": 2**20})
-    monkeypatch.setattr(srez.pictures.cache.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Mock(free=2**20))
     with pytest.raises(OSError, match="--cache needs 1 MiB .* free disk for"):
         open_cache(source, tmp_path / "cache")
     assert os.listdir(tmp_path) == []
 
 
-def test_bad_pictures_are_replaced_as_without_a_cache(faces, tmp_path, capsys):
-    folder = shutil.copytree(faces, tmp_path / "faces")
-    for number in (3, 5, 8):
-        (folder / f"{number:02d}.jpg").write_text("broken")
+def test_bad_pictures_are_replaced_as_without_a_cache(folder, capsys):
+    for name in ("05.jpg", "08.jpg"):
+        (folder / name).write_text("broken")
     source = open_source(folder)
     cache = open_cache(source, "memory")
     assert np.flatnonzero(cache.bad).tolist() == [3, 5, 8]
-    for plain, cached in zip(_batches(source, None), _batches(source, cache), strict=True):
-        np.testing.assert_array_equal(plain, cached)
+    np.testing.assert_array_equal(_batches(source, None), _batches(source, cache))
     assert "05.jpg" in capsys.readouterr().err
 
 
-def test_a_picture_mended_under_its_name_is_read_anew(faces, tmp_path):
-    folder = shutil.copytree(faces, tmp_path / "faces")
-    (folder / "03.jpg").write_text("broken")
+def test_a_picture_mended_under_its_name_is_read_anew(faces, folder, tmp_path):
     assert open_cache(open_source(folder), tmp_path / "cache").bad[3]
     shutil.copy(faces / "03.jpg", folder / "03.jpg")
     assert not open_cache(open_source(folder), tmp_path / "cache").bad.any()
@@ -123,9 +118,7 @@ def test_a_file_of_an_older_kind_is_made_anew(source, tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 10, 40])
-def test_a_file_without_its_last_bytes_is_made_anew(faces, tmp_path, cut, capsys):
-    folder = shutil.copytree(faces, tmp_path / "faces")
-    (folder / "03.jpg").write_text("broken")
+def test_a_file_without_its_last_bytes_is_made_anew(folder, tmp_path, cut, capsys):
     source, path = open_source(folder), tmp_path / "cache"
     open_cache(source, path)
     whole = path.read_bytes()
