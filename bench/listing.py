@@ -1,16 +1,15 @@
 """Lists very many pictures: python3 -m bench.listing FOLDER [ENTRIES].
 
-Makes in FOLDER, unless they are there, zips of ENTRIES tiny entries (2,000,000), once with their
-names in order from zip to zip as `--run pack` makes them and once dealt out to the zips like cards,
-and a tree of half as many empty files. Then measures, each in a process of its own: the seconds to
-list them, by the clock and of a core's time; the peak of memory beside what Python and the modules
-take; and reads at random places per second. Prints JSON lines. It takes some minutes and 1 GB of
-disk.
+In FOLDER it makes, unless they are there, zips of ENTRIES tiny entries (2,000,000) and a tree of
+half as many empty files. The zips come twice: with their names in order from zip to zip, as
+`--run pack` makes them, and with their names dealt out to the zips like cards. Each is measured in
+a process of its own: the seconds to list it, by the clock and of a core's time; the peak of memory
+in addition to what Python and the modules take; reads at random places per second. It prints JSON
+lines, and takes some minutes and 1 GB of disk.
 """
 
 import concurrent.futures
 import json
-import os
 import random
 import resource
 import subprocess
@@ -44,11 +43,11 @@ def main(folder, entries=2_000_000):
     with concurrent.futures.ProcessPoolExecutor() as pool:
         list(pool.map(_make_zip, *zip(*jobs, strict=True)))
     _make_tree(folder / "tree", entries // 2)
-    for kind in numbers:
-        row = _measured(f"{folder / kind}/faces-*.zip")
-        print(json.dumps({"listed": f"zips, {kind}"} | row), flush=True)
-    row = _measured(folder / "tree")
-    print(json.dumps({"listed": "tree of files"} | row), flush=True)
+    datasets = {f"zips, {kind}": f"{folder / kind}/faces-*.zip" for kind in numbers}
+    for name, dataset in (datasets | {"tree of files": str(folder / "tree")}).items():
+        command = [sys.executable, "-m", "bench.listing", "--list", dataset]
+        done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+        print(json.dumps({"listed": name} | json.loads(done.stdout)), flush=True)
 
 
 def _make_zip(path, numbers):
@@ -65,27 +64,19 @@ def _make_zip(path, numbers):
 def _make_tree(folder, count):
     for first in range(0, count, IN_A_FOLDER):
         place = folder / f"{first // IN_A_FOLDER:05d}"
-        if place.exists():
-            continue
-        place.mkdir(parents=True)
-        for number in range(first, first + IN_A_FOLDER):
-            os.close(os.open(place / f"{number:09d}.jpg", os.O_CREAT | os.O_WRONLY))
+        if not place.exists():
+            place.mkdir(parents=True)
+            for number in range(first, first + IN_A_FOLDER):
+                (place / f"{number:09d}.jpg").touch()
 
 
-def _measured(dataset):
-    command = [sys.executable, "-m", "bench.listing", "--list", str(dataset)]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-    return json.loads(done.stdout)
-
-
-def list_one(dataset):
-    """What listing a dataset takes in this process, a dict."""
+def measure(dataset):
+    """Lists a dataset in this process; returns what that took, a dict."""
     before, started, busy = _peak(), time.perf_counter(), time.process_time()
     source = open_source(dataset)
     seconds, busy = time.perf_counter() - started, time.process_time() - busy
     peak = _peak() - before
-    draws = random.Random(0)
-    picked = [draws.randrange(len(source.names)) for _ in range(READS)]
+    picked = random.Random(0).choices(range(len(source.names)), k=READS)
     started = time.perf_counter()
     for number in picked:
         source.read(number)
@@ -100,13 +91,13 @@ def list_one(dataset):
 
 
 def _peak():
-    """The most memory that this process has had, in MiB; pages of mapped files count."""
+    """The most memory that this process has had, in MiB; pages of mapped files count too."""
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--list":
-        print(json.dumps(list_one(sys.argv[2])))
+        print(json.dumps(measure(sys.argv[2])))
     else:
         main(*sys.argv[1:])

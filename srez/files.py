@@ -1,24 +1,24 @@
-"""Files whole or not at all: safe reads, atomic writes, locks, checksums, setting aside."""
+"""Whole files or none: safe reads, atomic writes, locks, checksums, setting aside."""
 
 import contextlib
 import fcntl
 import hashlib
 import itertools
 import os
+import secrets
 import stat
-import tempfile
 from pathlib import Path
 
-MAX_BYTES = 2**28  # of a picture's file
+MAX_BYTES = 2**28  # the largest file of a picture
 
 
 def read_file(path, name=None):
-    """The bytes of a file, which is called `name` in an error.
+    """The bytes of a file; an error calls it `name`.
 
     Raises:
         OSError: it isn't there, is a pipe or a device, or is larger than MAX_BYTES.
     """
-    # Without O_NONBLOCK, to open a pipe is to wait for a writer.
+    # Without O_NONBLOCK, opening a pipe would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)
@@ -34,15 +34,15 @@ def read_file(path, name=None):
 
 
 def printable(text):
-    """A file's name for one line of text: line ends, control and invalid characters escaped."""
+    """A file's name that fits a line: line ends, control and invalid characters are escaped."""
     return repr(os.fspath(text))[1:-1]
 
 
 def make_folder(path):
-    """Makes a folder, and those it lies in, unless it is there.
+    """Makes a folder, and the folders above it, unless they are there.
 
     Raises:
-        OSError: it can't be made; a NotADirectoryError if a file of its name is there.
+        OSError: it can't be made; NotADirectoryError if a file has its name.
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -52,23 +52,22 @@ def make_folder(path):
 
 @contextlib.contextmanager
 def atomic_path(path):
-    """Gives a temporary path beside `path` to write to, then renames it; on an error removes it."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=".", dir=path.parent)
-    os.close(handle)
+    """Gives a temporary path next to `path`, and renames it after the block, or removes it."""
+    path = Path(path).absolute()
+    temporary = path.parent / f".{secrets.token_hex(8)}{path.suffix}"
+    temporary.touch(exist_ok=False)
     try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_UMASK)
-        os.replace(temporary, path)
+        yield str(temporary)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def write_text(path, text):
-    """Writes a text file as UTF-8, whole or not at all; bytes of odd file names stay as they are.
+    """Writes a text file as UTF-8, whole or not at all; odd file names keep their bytes.
 
-    Raises OSError if it can't be written.
+    Raises OSError: it can't be written.
     """
     with atomic_path(path) as temporary:
         Path(temporary).write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -76,12 +75,12 @@ def write_text(path, text):
 
 @contextlib.contextmanager
 def locked(path):
-    """Opens a file, made if need be, that only one process at a time may hold.
+    """Opens a file, or makes it, and holds it: only one process at a time can do so.
 
-    The lock ends with the process, however that ends.
+    The lock ends with the process, however the process ends.
 
     Raises:
-        BlockingIOError: another process holds it; its `holder` is what that wrote to the file.
+        BlockingIOError: another process holds it; `holder` is what that process wrote in the file.
     """
     with open(path, "a+") as file:
         file.seek(0)
@@ -100,7 +99,7 @@ def sha256(path):
 
 
 def to_disk(path):
-    """Returns when a file, or the list of a folder, is on the disk."""
+    """Waits until a file, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -109,12 +108,12 @@ def to_disk(path):
 
 
 def set_aside(folders, but=()):
-    """Renames those folders that hold something to NAME.N, with the first N that is free for all.
+    """Renames the folders that hold something to NAME.N: the first N that is free for all.
 
-    Files whose names are in `but` count as nothing. Returns a dict from each renamed folder to its
-    new path. Raises OSError if one can't be renamed.
+    Files whose names are in `but` count as nothing. Returns a dict: renamed folder -> new path.
+    Raises OSError: a folder can't be renamed.
     """
-    # A folder may lie in another one: the inner one first.
+    # A folder may lie in another one of them, so the inner one comes first.
     paths = sorted({Path(os.path.abspath(folder)) for folder in folders}, reverse=True)
     for number in itertools.count(1):
         targets = {path: path.with_name(f"{path.name}.{number}") for path in paths}
@@ -125,12 +124,3 @@ def set_aside(folders, but=()):
         for path, target in targets.items()
         if path.is_dir() and any(inner.name not in but for inner in path.iterdir())
     }
-
-
-def _read_umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _read_umask()  # once, for reading it sets it for a moment, in all threads

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import stat
@@ -10,7 +11,6 @@ import threading
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import tqdm
 
 from srez.console import complain, say
@@ -19,26 +19,27 @@ from srez.data.source import open_source
 from srez.files import MAX_BYTES, locked, make_folder, printable, sha256, to_disk, write_text
 from srez.pictures.image import check_picture
 
-# As `sha256sum -c` takes it: in the folder those of the shards, in a shard those of its pictures.
+# For `sha256sum -c`: the shards' checksums in the folder, and in each shard those of its pictures.
 SUMS = "SHA256SUMS"
-ABOUT = "pack.json"  # whose shards lie in the folder
+ABOUT = "pack.json"  # in the folder: whose shards these are
 
-# Bytes that a picture takes in a shard beside its own: a header in front of it, another one in the
-# directory, and its line in the list of checksums. Its name stands in all three.
+# Bytes that a picture takes in a shard in addition to its own: a header in front of it, another
+# one in the directory, and its line in the list of checksums. All three hold its name.
 _HEADERS, _NAMED = 144, 3
 _ENDING = 512  # bytes for the ends of directory and list
 _SIZE_BITS = 0xFFFFFFFF  # of an identity
-_THREADS = 8  # at most: they read, compute checksums and write, which needs no lock of Python's
+_THREADS = 8  # at most: they read, compute checksums and write, none of which needs Python's lock
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r"})  # in the lists of checksums
 
 
 def pack(dataset, output, shard_mb):
     """Packs the pictures of `dataset` into zips output/faces-00000.zip and up, untouched.
 
-    In the order of their names, stored as they are, up to `shard_mb` MiB each. Writes the shards'
-    SHA-256 to output/SHA256SUMS, and the pictures' to a file of that name in each shard; copies
-    CelebA's list of the split. Shards that are there already and whole stay; each is written under
-    another name and renamed. Files that can't be read, or are no whole pictures by their header
-    and their end, are left out and named on stderr; the next run tries them again.
+    They are in the order of their names, stored as they are, up to `shard_mb` MiB in a shard.
+    output/SHA256SUMS gets the shards' SHA-256, and a file of that name in each shard gets the
+    pictures'. CelebA's list of the split is copied. Whole shards that are there already stay. A new
+    one is written under another name, then renamed. A file that can't be read, or that is no whole
+    picture by its header and its end, is left out and named on stderr; the next run tries it again.
 
     Raises:
         OSError: no pictures; `output` can't be written.
@@ -48,25 +49,26 @@ def pack(dataset, output, shard_mb):
         raise OSError(f"--pack_output={output} is remote: pack into a folder here, then copy it")
     source = open_source(dataset)
     _refuse_bad_names(source)
-    cuts = _cuts(_room(source), (shard_mb << 20) - _ENDING)
+    shards = _shards(source, (shard_mb << 20) - _ENDING)
     folder = Path(output)
     make_folder(folder)
     with _claimed(folder, source, shard_mb):
-        names = _shard_names(len(cuts) - 1)
-        digests = _pack_all(source, folder, names, cuts)
+        digests = _pack_all(source, folder, shards)
         if source.partition is not None:
             write_text(folder / PARTITION, source.partition)
             digests[PARTITION] = sha256(folder / PARTITION)
         write_text(folder / SUMS, _lines(digests))
     say(
-        f"The pictures of {source.label} are in {len(names)} shards: "
+        f"The pictures of {source.label} are in {len(shards)} shards: "
         f"train with --dataset '{folder}/faces-*.zip'."
     )
 
 
-def _pack_all(source, folder, names, cuts):
+def _pack_all(source, folder, shards):
     """Writes the shards that aren't there, several at a time; returns name -> SHA-256."""
-    known, digests = _read_sums(folder / SUMS), {}
+    sums, digests = folder / SUMS, {}
+    lines = sums.read_text().splitlines() if sums.is_file() else []
+    known = {line[66:]: line[:64] for line in lines}  # what an earlier run wrote
     lock, stopped = threading.Lock(), threading.Event()
 
     def advance(count):
@@ -75,37 +77,36 @@ def _pack_all(source, folder, names, cuts):
         with lock:
             bar.update(count)
 
-    def job(name, first, end):
+    def job(name, numbers):
         path = folder / name
-        if _is_whole(path, known.get(name), end - first):
-            advance(end - first)
+        if _is_whole(path, known.get(name), len(numbers)):
+            advance(len(numbers))
             return known[name]
-        return _write_shard(source, path, range(first, end), advance)
+        return _write_shard(source, path, numbers, advance)
 
     with (
         tqdm.tqdm(total=len(source.names), unit="picture", disable=None) as bar,
         concurrent.futures.ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool,
     ):
-        bounds = zip(names, cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
-        jobs = {pool.submit(job, *bound): bound[0] for bound in bounds}
+        jobs = {pool.submit(job, *shard): shard[0] for shard in shards.items()}
         try:
             for done in concurrent.futures.as_completed(jobs):
                 digests[jobs[done]] = done.result()
-                # What is whole is known to the next run, whatever happens to this one.
-                write_text(folder / SUMS, _lines(known | digests))
+                # The next run knows what is whole, whatever happens to this one.
+                write_text(sums, _lines(known | digests))
         except BaseException:
             stopped.set()
             pool.shutdown(cancel_futures=True)
             raise
-    return {name: digests[name] for name in names}
+    return {name: digests[name] for name in shards}
 
 
 def _is_whole(path, digest, count):
-    """Whether it is a shard with this SHA-256 of so many pictures."""
+    """Whether a file is a shard of `count` pictures with this SHA-256."""
     if not path.is_file() or sha256(path) != digest:
         return False
     with zipfile.ZipFile(path) as archive:
-        return len(archive.namelist()) == count + 1  # and their checksums
+        return len(archive.namelist()) == count + 1  # one for the checksums
 
 
 def _write_shard(source, path, numbers, advance):
@@ -138,46 +139,34 @@ def _write_shard(source, path, numbers, advance):
 
 
 def _entry(name):
-    entry = zipfile.ZipInfo(name)  # of 1980 and stored, so a shard's bytes are the same each time
+    # Its date is 1980, and it is stored: so a shard's bytes are the same each time.
+    entry = zipfile.ZipInfo(name)
     entry.external_attr = (stat.S_IFREG | 0o644) << 16
     return entry
 
 
-def _room(source):
-    """The bytes that each picture takes in a shard, an int64 array.
+def _shards(source, most):
+    """The shards, of up to `most` bytes: name -> range of the pictures' numbers.
 
-    Whose size is too large for a picture, or unknown, is left out, and so takes none.
+    A picture whose size is too large or unknown will be left out, so it takes no room.
     """
-    sizes = source.identities & _SIZE_BITS
-    lengths = np.array([len(name.encode("utf-8", "replace")) for name in source.names])
-    room = sizes + _HEADERS + _NAMED * lengths
-    return np.where(sizes > MAX_BYTES, 0, room)
-
-
-def _cuts(room, most):
-    """Where shards of up to `most` bytes begin among pictures of that room, and the last's end."""
-    ends = np.cumsum(room)
-    cuts = [0]
-    while cuts[-1] < len(room):
-        before = int(ends[cuts[-1] - 1]) if cuts[-1] else 0
-        fitting = int(np.searchsorted(ends, before + most, side="right"))
-        cuts.append(max(fitting, cuts[-1] + 1))
-    return np.array(cuts)
-
-
-def _shard_names(count):
-    digits = max(len(str(count - 1)), 5)  # the same for all, so that they sort
-    return [f"faces-{number:0{digits}d}.zip" for number in range(count)]
+    cuts, filled = [0], 0
+    sizes = (source.identities & _SIZE_BITS).tolist()
+    for number, (name, size) in enumerate(zip(source.names, sizes, strict=True)):
+        room = size + _HEADERS + _NAMED * len(name.encode()) if size <= MAX_BYTES else 0
+        if number > cuts[-1] and filled + room > most:
+            cuts.append(number)
+            filled = 0
+        filled += room
+    digits = max(len(str(len(cuts) - 1)), 5)  # the same for all, so that they sort
+    bounds = itertools.pairwise([*cuts, len(source.names)])
+    return {f"faces-{shard:0{digits}d}.zip": range(*bound) for shard, bound in enumerate(bounds)}
 
 
 def _refuse_bad_names(source):
-    """Raises OSError if a name isn't UTF-8, or would be taken for a hidden one in a zip."""
+    """Raises OSError if a name isn't UTF-8, or would count as hidden in a zip."""
     for name in source.names:
-        try:
-            good = is_picture(name) and name.encode()
-        except UnicodeEncodeError:
-            good = False
-        if not good:
+        if not is_picture(name) or name.encode(errors="ignore").decode() != name:
             raise OSError(
                 f"{printable(name)} can't be packed under this name: rename it, or give --dataset "
                 "by a path without .. and hidden folders"
@@ -186,7 +175,7 @@ def _refuse_bad_names(source):
 
 @contextlib.contextmanager
 def _claimed(folder, source, shard_mb):
-    """Enters in `folder` whose shards are in it, and keeps other processes off meanwhile."""
+    """Notes in `folder` whose shards it holds; until the end of the block no other pack enters."""
     facts = {"pictures": len(source.names), "names": source.fingerprint}
     text = json.dumps(facts | {"contents": source.contents, "shard_mb": shard_mb}) + "\n"
     try:
@@ -206,16 +195,10 @@ def _claimed(folder, source, shard_mb):
 
 
 def _lines(digests):
-    """Lines as sha256sum writes them, of name -> SHA-256."""
-    return "".join(_line(name, digest) for name, digest in digests.items())
-
-
-def _line(name, digest):
-    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    return f"{chr(92) * (escaped != name)}{digest}  {escaped}\n"
-
-
-def _read_sums(path):
-    """name -> SHA-256 of the shards that an earlier run wrote."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return {line[66:]: line[:64] for line in lines}
+    """Lines as sha256sum writes them, from name -> SHA-256."""
+    lines = []
+    for name, digest in digests.items():
+        escaped = name.translate(_ESCAPES)
+        mark = "\\" if escaped != name else ""
+        lines.append(f"{mark}{digest}  {escaped}\n")
+    return "".join(lines)

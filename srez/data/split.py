@@ -6,14 +6,15 @@ import numpy as np
 
 from srez.data.parts import PARTITION
 
-MAX_VALIDATION = 256  # faces; more would only make watching slower
+MAX_VALIDATION = 256  # pictures; more would only slow down the validation
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Numbers of the training, validation and test pictures (int64 arrays), and how it was made.
+    """The numbers of the training, validation and test pictures: int64 arrays.
 
-    `rule` are the arguments of `split_source` that make it again, or None if they don't.
+    `note` says how the split was made. `rule` holds the arguments of `split_source` that make it
+    again, or is None if none do.
     """
 
     train: np.ndarray
@@ -26,52 +27,45 @@ class Split:
 def split_source(source, test_vectors, random_seed, batch_size):
     """Splits by CelebA's list if there is one, else by a seeded shuffle, and returns a Split.
 
-    By shuffle the last `test_vectors` are for testing, and up to 256 (at most a tenth) before
-    them for validation.
+    In a shuffle, the last `test_vectors` are for testing. Up to MAX_VALIDATION before them, at most
+    a tenth of all, are for validation.
 
     Raises:
         OSError: fewer training pictures than a batch takes, or no test picture.
     """
+    count = len(source.names)
     listed = listed_parts(source)
     if listed is None:
-        split = _shuffled_split(len(source.names), test_vectors, random_seed)
+        order = np.random.default_rng(random_seed).permutation(count)
+        rest, test = np.split(order, [max(count - test_vectors, 0)])
+        most = min(MAX_VALIDATION, count // 10, len(rest))
+        train, validation = np.split(rest, [len(rest) - most])
+        note = "split by a seeded shuffle"
     else:
         parts, absent = listed
         train, validation, test = (np.flatnonzero(parts == part) for part in range(3))
         note = f"split by {PARTITION} (--test_vectors limits nothing)"
         if absent:
             note += f"; {absent} of its names are not among the pictures"
-        split = Split(train, validation, test, note)
-    if len(split.train) < batch_size or not len(split.test):
+    if len(train) < batch_size or not len(test):
         raise FileNotFoundError(
-            f"{source.label} holds {len(source.names)} pictures, {len(split.train)} for training "
-            f"and {len(split.test)} for testing: too few for --batch_size={batch_size}; "
-            "add pictures or lower --batch_size and --test_vectors"
+            f"{source.label} holds {count} pictures, {len(train)} for training and {len(test)} for "
+            f"testing: too few for --batch_size={batch_size}; add pictures or lower --batch_size "
+            "and --test_vectors"
         )
     rule = {"test_vectors": test_vectors, "random_seed": random_seed, "batch_size": batch_size}
-    return dataclasses.replace(split, rule=rule)
+    return Split(train, validation, test, note, rule)
 
 
 def listed_parts(source):
-    """The part (0, 1, 2) of each picture in CelebA's list, and how many names are absent; or None.
+    """The part (0, 1, 2) of each picture in CelebA's list, and the number of absent names; or None.
 
-    A picture that is not listed is for training. A list that leaves no test picture is no list.
+    A picture that is not listed is for training. A list that leaves no test picture doesn't count.
     """
     if source.partition is None:
         return None
     rows = (line.split() for line in source.partition.splitlines())
     listed = {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1] in ("0", "1", "2")}
-    parts, found = np.zeros(len(source.names), np.int8), set()
-    for number, name in enumerate(source.names):
-        name = name.rpartition("/")[2]
-        if name in listed:
-            found.add(name)
-            parts[number] = listed[name]
-    return (parts, len(listed) - len(found)) if (parts == 2).any() else None
-
-
-def _shuffled_split(count, test_vectors, random_seed):
-    order = np.random.default_rng(random_seed).permutation(count)
-    rest, test = np.split(order, [max(count - test_vectors, 0)])
-    train, validation = np.split(rest, [len(rest) - min(MAX_VALIDATION, count // 10, len(rest))])
-    return Split(train, validation, test, "split by a seeded shuffle")
+    names = [name.rpartition("/")[2] for name in source.names]
+    parts = np.array([listed.get(name, 0) for name in names], np.int8)
+    return (parts, len(listed.keys() - names)) if (parts == 2).any() else None

@@ -1,7 +1,7 @@
 """Files in a zip, read in place: nothing is extracted, nothing that the zip says is trusted.
 
-Python's zipfile reads the directory. The files are read here: at any place by any number of
-threads, up to a size, with their checksums.
+Python's zipfile reads the directory. The files are read here: by any number of threads, up to a
+limit of size, with their checksums.
 """
 
 import stat
@@ -13,8 +13,8 @@ import zlib
 
 from srez.files import MAX_BYTES, printable
 
-ENCRYPTED = 0xFFFF  # in place of a method
-_ROOM = 256  # bytes in front of an entry's data that its name and extra fields rarely fill
+ENCRYPTED = 0xFFFF  # stands for a method
+_ROOM = 256  # bytes that an entry's name and extra fields, which precede its data, rarely fill
 _LOCAL = struct.Struct("<4s22xHH")  # signature, lengths of name and extra fields
 
 
@@ -36,8 +36,8 @@ class Entry(typing.NamedTuple):
 def list_zip(file, path):
     """Yields the Entries of a zip, an open binary file, in its directory's order.
 
-    Symbolic links are left out. A name that comes twice is yielded twice. Names are labels and no
-    paths: an absolute one harms nobody.
+    Leaves out symbolic links. If the zip holds a name twice, the last entry counts. Names are
+    labels, not paths: an absolute one does no harm.
 
     Raises:
         OSError: no whole zip; one line that names `path`.
@@ -47,18 +47,23 @@ def list_zip(file, path):
             found = archive.infolist()
     # zipfile raises nearly anything on a damaged directory.
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
-        raise OSError(_refusal(file, path, error)) from error
-    for info in found:
-        if not stat.S_ISLNK(info.external_attr >> 16):
-            method = ENCRYPTED if info.flag_bits & 1 else info.compress_type
-            # An offset before the file is damage, and is found to be when the picture is read.
-            offset = info.header_offset if info.header_offset >= 0 else sys.maxsize
-            sizes = info.file_size, info.compress_size
-            yield Entry(info.filename, offset, method, info.CRC, *sizes)
+        file.seek(0)
+        if b"<html" in file.read(1024).lower():
+            reason = "is an HTML page, not a zip: download it again"
+        else:
+            words = printable(str(error))
+            reason = f"is no whole zip archive ({words}): is the download complete?"
+        raise OSError(f"--dataset={path} {reason}") from error
+    files = {info.filename: info for info in found if not stat.S_ISLNK(info.external_attr >> 16)}
+    for name, info in files.items():
+        method = ENCRYPTED if info.flag_bits & 1 else info.compress_type
+        # An offset outside of the file is damage, which is found when the picture is read.
+        offset = info.header_offset if 0 <= info.header_offset < sys.maxsize else sys.maxsize
+        yield Entry(name, offset, method, info.CRC, info.file_size, info.compress_size)
 
 
 def read_zipped(file, name, entry):
-    """The bytes of an Entry of a data.local.File, stored or deflated, its checksum verified.
+    """The bytes of an Entry of a File (of data.local or data.remote), stored or deflated.
 
     Raises:
         OSError: it is damaged, encrypted, larger than MAX_BYTES or not as large as the zip says;
@@ -71,10 +76,10 @@ def read_zipped(file, name, entry):
         raise OSError(f"{name}: larger than {MAX_BYTES >> 20} MiB")
     if entry.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise OSError(f"{name}: neither stored nor deflated in the zip")
-    data = _packed(file, name, entry.offset, entry.packed)
+    data = _packed(file, name, entry)
     if entry.method == zipfile.ZIP_DEFLATED:
         try:
-            # A byte more than announced is enough to catch a liar.
+            # One byte more than the zip says is enough to find a lie.
             data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, entry.size + 1)
         except zlib.error as error:
             raise OSError(f"{name}: the zip's entry is damaged ({error})") from error
@@ -85,22 +90,14 @@ def read_zipped(file, name, entry):
     return data
 
 
-def _packed(file, name, offset, packed):
-    if 0 <= offset <= file.size - _LOCAL.size:
-        # One read, since over a network each one takes its time.
-        data = file.read_at(offset, _LOCAL.size + _ROOM + packed)
+def _packed(file, name, entry):
+    if entry.offset <= file.size - _LOCAL.size:
+        # One read, because each read takes its time over a network.
+        data = file.read_at(entry.offset, _LOCAL.size + _ROOM + entry.packed)
         signature, *lengths = _LOCAL.unpack(data[: _LOCAL.size].ljust(_LOCAL.size, b"\0"))
         start = _LOCAL.size + sum(lengths)
-        if signature == b"PK\3\4" and offset + start + packed <= file.size:
+        if signature == b"PK\3\4" and entry.offset + start + entry.packed <= file.size:
             if start > _LOCAL.size + _ROOM:
-                return file.read_at(offset + start, packed)
-            return data[start : start + packed]
+                return file.read_at(entry.offset + start, entry.packed)
+            return data[start : start + entry.packed]
     raise OSError(f"{name}: the zip's entry is damaged (not in its place)")
-
-
-def _refusal(file, path, error):
-    file.seek(0)
-    if b"<html" in file.read(1024).lower():
-        return f"--dataset={path} is an HTML page, not a zip: download it again"
-    reason = printable(str(error))
-    return f"--dataset={path} is no whole zip archive ({reason}): is the download complete?"
