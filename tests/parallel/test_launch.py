@@ -24,14 +24,15 @@ me = config["task"]["index"]
 def say(text):
     print(text, flush=True)
 
-def until_signal(status=0):
+def until_signal(status=0, seconds=0):
     came = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: came.append(number))
     say(f"ready {os.getpid()}")
     while not came:
         time.sleep(0.02)
-    say(f"saved after {came[0]}")
+    time.sleep(seconds)
+    say(f"saved after {came}")
     sys.exit(status or 128 + came[0])
 
 def until_killed():
@@ -108,18 +109,14 @@ def _wait_for_the_end_of(pids, seconds=10):
 
 
 def test_each_worker_gets_the_options_and_its_place_in_one_cluster(program, capfd):
-    show = program("print(json.dumps([me, config, sys.argv[1:]]))")
+    show = program("print(json.dumps([config, sys.argv[1:]]))")
     assert launch([*show, "--run", "train"], 3) == 0
-    lines = sorted(capfd.readouterr().out.splitlines())
-    rows = [json.loads(line.partition(" ")[2]) for line in lines]
-    assert [line[:4] for line in lines] == ["[0] ", "[1] ", "[2] "]
-    assert [row[0] for row in rows] == [0, 1, 2]
-    for index, config, options in rows:
-        assert options == ["--run", "train"]
-        assert config["task"] == {"type": "worker", "index": index}
-        assert config["cluster"] == rows[0][1]["cluster"]
-    addresses = rows[0][1]["cluster"]["worker"]
-    assert len(set(addresses)) == 3
+    rows = [line.split(" ", 1) for line in sorted(capfd.readouterr().out.splitlines())]
+    addresses = json.loads(rows[0][1])[0]["cluster"]["worker"]
+    for index, (name, row) in enumerate(rows):
+        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        assert (name, json.loads(row)) == (f"[{index}]", [config, ["--run", "train"]])
+    assert len(rows) == len(set(addresses)) == 3
     assert all(re.fullmatch(r"localhost:\d+", address) for address in addresses)
 
 
@@ -142,7 +139,7 @@ def test_when_one_is_killed_the_others_are_asked_to_end_after_the_grace(start):
     os.kill(pids[1], signal.SIGKILL)
     out, err = _end(process, 128 + signal.SIGKILL)
     assert time.monotonic() - began >= 0.5
-    assert "[0] saved after 15" in out and "[2] saved after 15" in out
+    assert "[0] saved after [15]" in out and "[2] saved after [15]" in out
     assert "srez: worker 1 was ended by SIGKILL; the others get 0.5 seconds to end\n" in err
     assert err.endswith("srez: the same command starts all again, from the last checkpoint\n")
 
@@ -175,26 +172,16 @@ def test_a_signal_reaches_all_workers(start, number):
     pids = _ready(process)
     process.send_signal(number)
     out, _ = _end(process, 128 + number)
-    assert f"[0] saved after {number}" in out and f"[1] saved after {number}" in out
+    assert f"[0] saved after [{number:d}]" in out and f"[1] saved after [{number:d}]" in out
     assert not any(map(_is_running, pids))
 
 
 def test_a_worker_that_saves_for_long_after_a_signal_is_not_hurried_by_another(start):
-    code = """
-came = []
-signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
-say(f"ready {os.getpid()}")
-while not came:
-    time.sleep(0.02)
-if me == 0:
-    time.sleep(1)
-say(f"{len(came)} came")
-sys.exit(143)"""
-    process = start(code, grace=0.2, kill_after=60)
+    process = start("until_signal(seconds=1 - me)", grace=0.2, kill_after=60)
     _ready(process)
     process.send_signal(signal.SIGTERM)
     out, _ = _end(process, 143)
-    assert "[0] 1 came" in out and "[1] 1 came" in out
+    assert "[0] saved after [15]" in out and "[1] saved after [15]" in out
 
 
 def test_a_second_signal_kills(start):
