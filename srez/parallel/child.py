@@ -82,7 +82,7 @@ class Child(contextlib.AbstractContextManager):
             self.process.send_signal(number)
 
     def drain(self):
-        """Waits until an ended child's lines are passed on; not long if a heir holds them open."""
+        """Waits until an ended child's lines are passed on; 2 seconds if others hold them open."""
         for reader in self._readers:
             reader.join(timeout=2)
 

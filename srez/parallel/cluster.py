@@ -34,15 +34,14 @@ class Cluster:
             several = "mirrored" if len(gpus) > 1 else "none"
             name = "multi_worker" if os.environ.get("TF_CONFIG") else several
         self.name = name
-        self.workers, self.index, self._addresses = 1, 0, []
-        if name == "multi_worker":
-            self._addresses, self.index = _read_tf_config()
-            self.workers = len(self._addresses)
-            self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        elif name == "mirrored":
-            self.strategy = tf.distribute.MirroredStrategy()
-        else:
-            self.strategy = tf.distribute.get_strategy()
+        self._addresses, self.index = _read_tf_config() if name == "multi_worker" else ([""], 0)
+        self.workers = len(self._addresses)
+        strategies = {
+            "none": tf.distribute.get_strategy,
+            "mirrored": tf.distribute.MirroredStrategy,
+            "multi_worker": tf.distribute.MultiWorkerMirroredStrategy,
+        }
+        self.strategy = strategies[name]()
         self.replicas = self.strategy.num_replicas_in_sync
 
     @property
@@ -51,8 +50,6 @@ class Cluster:
         return self.index == 0
 
     def __str__(self):
-        if self.name == "none":
-            return "Strategy none: one replica."
         replicas = f"{self.replicas} replica{'s' if self.replicas > 1 else ''}"
         spread = f" in {self.workers} processes" if self.workers > 1 else ""
         return f"Strategy {self.name}: {replicas}{spread}."

@@ -74,22 +74,18 @@ def free_ports(count):
 
 
 def _watch(trainers, came, grace, kill_after):
-    """Waits until all trainers have ended; returns the first that failed, or None.
-
-    `came` is the list of signals so far, see `_signals`.
-    """
+    """Waits until all trainers have ended; returns the first that failed, or None."""
     first, passed_on, ultimatums = None, 0, []
     while True:
         living = [child for child in trainers if child.status is None]
         if not first:
             first = next((child for child in trainers if child.status), None)
             if first and living:
-                complain(f"{_who(first)} {first.ended}; the others get {grace:g} seconds to end")
-                now = time.monotonic()
-                ultimatums = [
-                    (now + grace, signal.SIGTERM),
-                    (now + grace + kill_after, signal.SIGKILL),
-                ]
+                complain(
+                    f"worker {first.name} {first.ended}; the others get {grace:g} seconds to end"
+                )
+                end = time.monotonic() + grace
+                ultimatums = [(end, signal.SIGTERM), (end + kill_after, signal.SIGKILL)]
         if not living:
             return first
         for number in came[passed_on:]:
@@ -99,7 +95,8 @@ def _watch(trainers, came, grace, kill_after):
             _, number = ultimatums.pop(0)
             # A second SIGTERM would tell a worker that is just saving to leave at once.
             if not (came and number == signal.SIGTERM):
-                complain(f"{', '.join(map(_who, living))} still there: sending {number.name}")
+                names = ", ".join(f"worker {child.name}" for child in living)
+                complain(f"{names} still there: sending {number.name}")
                 _send(living, number)
         time.sleep(POLL)
 
@@ -112,19 +109,17 @@ def _send(children, number):
 def _report(first):
     """Says why all have ended; returns the exit status."""
     if first.status in STOPPED:
-        complain(f"{_who(first)} was asked to end, and all have ended: the same command goes on")
+        complain(
+            f"worker {first.name} was asked to end, and all have ended: the same command goes on"
+        )
         return first.status
     first.drain()
-    complain(f"{_who(first)} {first.ended}" + ("; its last lines:" if first.last else ""))
+    complain(f"worker {first.name} {first.ended}" + ("; its last lines:" if first.last else ""))
     for line in first.last:
         print(f"    {line}", file=sys.stderr)
     if first.status > 128:
         complain("the same command starts all again, from the last checkpoint")
     return first.status or 1
-
-
-def _who(child):
-    return f"worker {child.name}"
 
 
 @contextlib.contextmanager

@@ -180,10 +180,7 @@ class Checkpoints:
         return batch % self._period == 0 or is_time
 
     def save(self, batch, run, objects):
-        """Writes a checkpoint and removes old ones, see `prune`; returns whether it could.
-
-        It keeps the checkpoint that `run["best"]` names, whatever its age.
-        """
+        """Writes a checkpoint, removes old ones but not `run["best"]`; returns whether it could."""
         best = run["best"] and run["best"]["name"]
         try:
             write_checkpoint(self._folder, batch, run, objects)

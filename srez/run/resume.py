@@ -172,10 +172,7 @@ def _find_checkpoint(options, cluster, stack):
 
 
 def _make_room(options):
-    """Moves aside what is in the way of a new run: old results, logs without a checkpoint.
-
-    Returns whether checkpoint_dir was moved.
-    """
+    """Moves the results of an earlier run aside; returns whether checkpoint_dir was moved."""
     has_results = any(any(Path(options.train_dir).glob(pattern)) for pattern in RESULTS)
     folders = [options.train_dir] if has_results or not options.resume else []
     if not options.resume:

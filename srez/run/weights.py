@@ -12,10 +12,7 @@ CHUNK = 32  # pictures at once; it limits the memory
 
 
 def load_generator(checkpoint_dir, weights):
-    """A run's generator, and the side of its inputs while it was trained, in pixels.
-
-    For `weights` and errors see `choose_checkpoint`.
-    """
+    """A run's generator and its inputs' side in training, in pixels; see `choose_checkpoint`."""
     path, name, words = choose_checkpoint(checkpoint_dir, weights)
     size = read_run(path)["options"]["sample_size"] // SCALE
     generator = restore_generator(path, name)
@@ -24,10 +21,7 @@ def load_generator(checkpoint_dir, weights):
 
 
 def restore_generator(path, name):
-    """The generator that a checkpoint holds as `name`, "average" or "generator".
-
-    Raises OSError if it doesn't fit.
-    """
+    """The generator that a checkpoint holds as `name`, "average" or "generator"; see `restore`."""
     generator = build_generator()
     restore(path, **{name: generator})
     return generator

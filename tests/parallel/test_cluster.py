@@ -12,7 +12,7 @@ import pytest
 
 from srez.parallel.cluster import Cluster
 from srez.parallel.launch import free_ports, launch
-from srez.run.checkpoint import newest_checkpoint, read_run
+from srez.run.checkpoint import batch_of, newest_checkpoint, read_run
 from tests.conftest import ROOT, run_main, train_arguments
 
 PROGRAM = [sys.executable, "-m", "tests.replicas"]
@@ -71,26 +71,18 @@ def test_numbers_are_added_up_over_processes_not_over_replicas(found):
     assert found["multi_worker"]["sums"].tolist() == [3, 0]
 
 
-@pytest.fixture
-def crew(here, faces):
-    """Starts a training of two workers; gives the launcher's process."""
+@contextlib.contextmanager
+def _crew(faces):
+    """Starts a training of two workers; gives the launcher's process, and kills it at the end."""
     flags = {"workers": 2, "batch_size": 2, "checkpoint_period": 5, "checkpoint_minutes": 0}
     arguments = train_arguments(faces, train_batches=1000, **flags)
-    with contextlib.ExitStack() as stack:
-
-        def start():
-            process = subprocess.Popen(
-                [sys.executable, ROOT / "srez_main.py", *arguments],
-                cwd=here,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            return process
-
-        yield start
+    command = [sys.executable, ROOT / "srez_main.py", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _wait_for(process, text):
@@ -109,31 +101,31 @@ def _worker(launcher, index):
 
 
 @pytest.mark.slow
-def test_workers_stop_together_outlive_none_and_go_on_with_any_number(crew, here, faces):
+def test_workers_stop_together_outlive_none_and_go_on_with_any_number(here, faces):
     # SIGTERM to one worker ends both at the same batch, saved.
-    launcher = crew()
-    _wait_for(launcher, "Batch [  10]")
-    os.kill(_worker(launcher, 1), signal.SIGTERM)
-    out, _ = launcher.communicate(timeout=120)
+    with _crew(faces) as launcher:
+        _wait_for(launcher, "Batch [  10]")
+        os.kill(_worker(launcher, 1), signal.SIGTERM)
+        out, _ = launcher.communicate(timeout=120)
     assert launcher.returncode == 143, out
     saved = int(re.search(r"^\[0\] Saved at batch (\d+): the same command", out, re.M)[1])
     assert newest_checkpoint("checkpoint").name == f"batch{saved:06d}"
 
     # After SIGKILL to one the other ends within a minute, and names it.
-    launcher = crew()
-    _wait_for(launcher, "Resuming from checkpoint/batch")
-    _wait_for(launcher, "Progress")
-    os.kill(_worker(launcher, 1), signal.SIGKILL)
-    start = time.monotonic()
-    out, _ = launcher.communicate(timeout=120)
+    with _crew(faces) as launcher:
+        _wait_for(launcher, "Resuming from checkpoint/batch")
+        _wait_for(launcher, "Progress")
+        os.kill(_worker(launcher, 1), signal.SIGKILL)
+        start = time.monotonic()
+        out, _ = launcher.communicate(timeout=120)
     assert time.monotonic() - start < 60
     assert launcher.returncode == 128 + signal.SIGKILL
     assert re.search(r"^\[0\] srez: gone: worker 1 \(localhost:\d+\)\. So worker 0 ends", out, re.M)
     newest = newest_checkpoint("checkpoint")
-    assert int(newest.name[5:]) > saved
+    assert batch_of(newest) > saved
 
     # One process alone goes on from there.
-    total = int(newest.name[5:]) + 2
+    total = batch_of(newest) + 2
     process = run_main(*train_arguments(faces, batch_size=2, train_batches=total), cwd=here)
     assert process.returncode == 0, process.stderr
     assert f"Resuming from {newest}" in process.stdout
@@ -148,7 +140,7 @@ def test_one_process_is_one_replica_and_the_chief(monkeypatch):
     assert (cluster.name, cluster.replicas, cluster.is_chief) == ("none", 1, True)
     assert cluster.share(16) == (0, 16)
     assert cluster.from_chief(7) == 7
-    assert str(cluster) == "Strategy none: one replica."
+    assert str(cluster) == "Strategy none: 1 replica."
 
 
 @pytest.mark.parametrize(
