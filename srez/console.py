@@ -1,5 +1,6 @@
-"""What is said, and how: lines to the user, and TensorFlow without its talk."""
+"""Lines to the user, and TensorFlow without its own."""
 
+import importlib
 import os
 import sys
 
@@ -7,7 +8,7 @@ import tqdm
 
 
 def say(text):
-    """Prints lines to stdout at once; a progress bar stays below them."""
+    """Prints lines to stdout at once, above a progress bar if there is one."""
     tqdm.tqdm.write(str(text), file=sys.stdout)
     sys.stdout.flush()
 
@@ -19,7 +20,7 @@ def complain(text):
 
 
 def load_tensorflow(verbose=False):
-    """Imports TensorFlow, without its start-up messages unless the user asked for them.
+    """Imports TensorFlow without its start-up messages, unless the user wants them.
 
     TensorFlow's variable for that, TF_CPP_MIN_LOG_LEVEL, doesn't silence the first messages any
     more (https://github.com/tensorflow/tensorflow/issues/100442). So stderr is closed meanwhile.
@@ -27,18 +28,14 @@ def load_tensorflow(verbose=False):
     if verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        import tensorflow
-
-        return tensorflow
+        return  # the user has set it; the import may speak, whenever it comes
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        import tensorflow
-
-        return tensorflow
+        importlib.import_module("tensorflow")
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

@@ -1,10 +1,11 @@
 """Trains under a strategy and keeps what came of it: python -m tests.replicas STRATEGY OUT.
 
 STRATEGY is none, mirrored (over two logical CPU devices) or multi_worker (with TF_CONFIG). The
-chief writes OUT, a .npz: losses and gradients of the first step in float32; losses of 20 steps and
-the weights then in float64; and the moving statistics after two steps without synchronisation.
+chief writes OUT, a .npz. It holds losses and gradients of the first step in float32, losses and
+weights of 20 steps in float64, and moving statistics of two steps without synchronisation.
 """
 
+import functools
 import sys
 
 import keras
@@ -67,49 +68,42 @@ def _first_step(cluster):
     *_, pair = batches(2, np.float32, cluster, batch_size=2, side=32)
     pair = trainer.replicas.share_out(*pair)
 
-    @tf.function
-    def gradients():
-        def of_all(*pair):
-            scalars, *both = trainer.gradients(*pair)
-            if trainer.replicas.count == 1:
-                return scalars, both
-            context = tf.distribute.get_replica_context()
-            scalars = {
-                name: context.all_reduce("MEAN", tf.identity(value))
-                for name, value in scalars.items()
-            }
-            return scalars, [context.all_reduce("MEAN", some) for some in both]
+    def means_of_all(*pair):
+        scalars, *gradients = trainer.gradients(*pair)
+        if trainer.replicas.count > 1:
+            mean = functools.partial(tf.distribute.get_replica_context().all_reduce, "MEAN")
+            gradients = [mean(values) for values in gradients]
+        return trainer.replicas.mean(scalars), *gradients
 
-        return cluster.strategy.run(of_all, tuple(pair))
-
-    local = cluster.strategy.experimental_local_results(gradients())[0]
-    scalars, (generator, discriminator) = local
-    found = {"losses": np.array([scalars[name] for name in sorted(scalars) if "loss/" in name])}
-    for name, some in (("generator", generator), ("discriminator", discriminator)):
-        found |= {f"gradient_{name}_{index:03d}": value.numpy() for index, value in enumerate(some)}
+    step = tf.function(lambda: trainer.replicas.run(means_of_all, *pair))
+    scalars, *gradients = step()
+    found = {"losses": _losses(scalars)}
+    for name, values in zip(("generator", "discriminator"), gradients, strict=True):
+        for index, value in enumerate(values):
+            found[f"gradient_{name}_{index:03d}"] = value.numpy()
     return found
+
+
+def _losses(scalars):
+    return np.array([scalars[name] for name in sorted(scalars) if name.startswith("loss/")])
 
 
 def _unsynchronised(cluster):
     trainer = _trainer(cluster, sync_batch_norm=False)
     for pair in batches(2, np.float32, cluster):
         trainer.train_step(*pair)
-    values = [value.numpy().ravel() for value in trainer.generator.non_trainable_variables]
-    copies = [
-        [copy.numpy().ravel() for copy in cluster.strategy.experimental_local_results(value.value)]
-        for value in trainer.generator.non_trainable_variables
-    ]
+    statistics = trainer.generator.non_trainable_variables
+    copies = [cluster.strategy.experimental_local_results(value.value) for value in statistics]
     return {
-        "statistics": np.concatenate(values),
-        "copies_differ": np.array([np.abs(some[0] - some[-1]).max() for some in copies]),
+        "statistics": np.concatenate([value.numpy().ravel() for value in statistics]),
+        "copies_differ": np.array([np.abs(each[0] - each[-1]).max() for each in copies]),
     }
 
 
 def _many_steps(cluster):
     trainer, rows = _trainer(cluster), []
     for pair in batches(STEPS, np.float64, cluster):
-        scalars = trainer.train_step(*pair)
-        rows.append([scalars[name] for name in sorted(scalars) if name.startswith("loss/")])
+        rows.append(_losses(trainer.train_step(*pair)))
     found = {"many_losses": np.array(rows)}
     found["sums"] = np.array(cluster.sums(cluster.index + 1, 0))
     for name in ("generator", "discriminator", "average"):

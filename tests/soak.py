@@ -1,15 +1,15 @@
 """Lets a training suffer: python3 -m tests.soak FOLDER MINUTES, from the top folder.
 
-Starts a small training in FOLDER again and again, each time with a fault of FAULTS, and with all
-odd and bad pictures of tests/whole/test_bad_input.py in its dataset. After each it checks that no
-whole checkpoint was lost. When the MINUTES are over it trains on to a round number of batches, does
-the same training once without a fault, and compares weights and optimizer state bit for bit. It
-checks that the bad pictures, and no others, were left out. Prints the result as JSON.
+Starts a small training in FOLDER again and again, each time with a fault of FAULTS. Its dataset
+holds all odd and bad pictures of tests/whole/test_bad_input.py. After each fault it checks that no
+whole checkpoint was lost. When the MINUTES are over it trains on to a round number of batches and
+does the same training once without a fault. It compares weights and optimizer state bit for bit,
+and checks that all bad pictures were left out, and no others. Prints the result as JSON.
 """
 
 import collections
+import itertools
 import json
-import os
 import random
 import resource
 import shutil
@@ -20,24 +20,26 @@ import time
 from pathlib import Path
 
 import srez.drawn.faces
-from srez.run.checkpoint import is_whole, newest_checkpoint
-from tests.conftest import ROOT, assert_same_bits
+from srez.run.checkpoint import batch_of, is_whole, newest_checkpoint
+from tests.conftest import ROOT, assert_same_bits, train_arguments
+from tests.run.test_checkpoint import DAMAGES
 from tests.whole.test_bad_input import BAD, GOOD
 
-FACES = 60  # beside the odd and bad pictures
-ROOM = 1 << 20  # bytes that a file may have where there is no room for a checkpoint
-LONGEST = 20.0  # seconds that a run goes on before its fault; the first ten it traces
-FAULTS = (
-    "killed",
-    "killed while it wrote a checkpoint",
-    "terminated",
-    "interrupted",
-    "interrupted twice",
-    "killed, the newest checkpoint cut off",
-    "killed, a byte of the newest checkpoint flipped",
-    "killed, a shard of the newest checkpoint lost",
-    "killed, with no room for checkpoints",
-)
+FACES = 60  # besides the odd and bad pictures
+ROOM = 1 << 20  # bytes that a file may have when there is no room for a checkpoint
+LONGEST = 20.0  # seconds that a run goes on before its fault; it traces in the first ten
+# Each fault, and the damage of DAMAGES that it does to the newest checkpoint after that.
+FAULTS = {
+    "killed": None,
+    "killed while it wrote a checkpoint": None,
+    "terminated": None,
+    "interrupted": None,
+    "interrupted twice": None,
+    "killed, the newest checkpoint cut off": "cut off",
+    "killed, a byte of the newest checkpoint flipped": "a flipped byte",
+    "killed, a shard of the newest checkpoint lost": "a missing shard",
+    "killed, with no room for checkpoints": None,
+}
 
 
 def main(folder, minutes):
@@ -45,11 +47,11 @@ def main(folder, minutes):
     folder = Path(folder).absolute()
     _draw_faces(folder / "faces")
     (folder / "soaked").mkdir()
-    draws, counts = random.Random(0), collections.Counter()
+    draws, counts, saved = random.Random(0), collections.Counter(), 0
     end = time.monotonic() + 60 * float(minutes)
-    saved = 0
-    while time.monotonic() < end:
-        fault = FAULTS[sum(counts.values()) % len(FAULTS)]
+    for fault in itertools.cycle(FAULTS):
+        if time.monotonic() > end:
+            break
         saved, fault = _suffer(folder, fault, draws, saved)
         counts[fault] += 1
         print(f"{sum(counts.values())} faults, batch {saved}: {fault}", flush=True)
@@ -81,23 +83,16 @@ def _pictures(train_dir):
 
 
 def _command(folder, train_batches):
-    flags = {
-        "dataset": folder / "faces",
-        "batch_size": 2,
-        "test_vectors": 4,
-        "train_batches": train_batches,
-        "checkpoint_period": 5,
-        "summary_period": 20,
-        "max_bad_images": 50,
-    }
-    arguments = [f"--{name}={value}" for name, value in flags.items()]
-    return [sys.executable, "-u", ROOT / "srez_main.py", "--run", "train", *arguments]
+    flags = {"batch_size": 2, "test_vectors": 4, "train_batches": train_batches}
+    flags |= {"checkpoint_period": 5, "summary_period": 20, "max_bad_images": 50}
+    arguments = train_arguments(folder / "faces", **flags)
+    return [sys.executable, "-u", ROOT / "srez_main.py", *arguments]
 
 
 def _suffer(folder, fault, draws, saved):
-    """Runs until the fault; returns the newest whole checkpoint's batch, never below `saved`.
+    """Runs until the fault; returns the newest whole checkpoint's batch, and the fault that it was.
 
-    Also the fault that it was: there may be no older checkpoint yet, to damage the newest.
+    The batch is `saved` or later. Without an older checkpoint it doesn't damage the newest.
     """
     here = folder / "soaked"
     with subprocess.Popen(_command(folder, 10**6), cwd=here, stdout=subprocess.PIPE) as process:
@@ -121,35 +116,18 @@ def _suffer(folder, fault, draws, saved):
         process.stdout.read()
     statuses = {"terminated": {143}, "interrupted": {130}, "interrupted twice": {130, -2}}
     assert process.returncode in statuses.get(fault, {-9}), process.returncode
-    if "newest" in fault:
+    damage = FAULTS[fault]
+    if damage:
         whole = sorted(filter(is_whole, here.glob("checkpoint/batch*")))
         if len(whole) < 2:
             fault = "killed"
         else:
-            _damage(whole[-1], fault)
-            saved = min(saved, _batch(whole[-2]))
+            DAMAGES[damage](whole[-1])
+            saved = min(saved, batch_of(whole[-2]))
     newest = newest_checkpoint(here / "checkpoint")
-    batch = _batch(newest) if newest else 0
+    batch = batch_of(newest) if newest else 0
     assert batch >= saved, f"batch {batch} after {saved}"
     return batch, fault
-
-
-def _batch(path):
-    return int(path.name.removeprefix("batch"))
-
-
-def _damage(path, fault):
-    shard = path / "tensors.data-00000-of-00001"
-    if "lost" in fault:
-        shard.unlink()
-    elif "cut off" in fault:
-        os.truncate(shard, shard.stat().st_size // 2)
-    else:
-        with open(shard, "r+b") as file:
-            file.seek(shard.stat().st_size // 3)
-            byte = file.read(1)
-            file.seek(-1, os.SEEK_CUR)
-            file.write(bytes([byte[0] ^ 1]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Child processes whose lines are passed on with a name in front, and that outlive nobody."""
+"""Child processes: their lines get a name in front, and none of them outlives its parent."""
 
 import collections
 import contextlib
@@ -8,10 +8,10 @@ import subprocess
 import sys
 import threading
 
-LAST_LINES = 20  # of a child that are kept, to show why it ended
+LAST_LINES = 20  # of a child; they are kept to show why it ended
 
-# Waits for a line; at the end of the input instead, its parent is gone without a word. Then it asks
-# the processes $1 to end, and after $0 seconds kills all that is left of the groups $2.
+# Waits for a line. If the input ends without one, the parent was killed. Then it asks the
+# processes $1 to end, and after $0 seconds kills what is left of the groups $2.
 GUARD = """read -r _ && exit
 kill -s TERM $1
 sleep "$0"
@@ -20,15 +20,15 @@ kill -s KILL -- $2"""
 _console = threading.Lock()
 
 
-class Child:
-    """A running process, in a process group of its own, so that only we pass Ctrl-C on to it.
+class Child(contextlib.AbstractContextManager):
+    """A process that runs `command`, with `environment` added to ours.
 
-    Its output goes to ours line by line, with "[name] " in front. As a context manager it is
-    killed at the end, with whatever it started.
+    It is bound to the set `cores` if given. It has a process group of its own, so that only we pass
+    Ctrl-C on to it. Its output goes to ours line by line, with "[name] " in front. A context
+    manager: at the end it is killed, with all that it started.
     """
 
     def __init__(self, name, command, environment=None, cores=None):
-        """Starts `command`, with `environment` added to ours, bound to the set `cores` if given."""
         self.name = name
         self.last = collections.deque(maxlen=LAST_LINES)
         with _bound_to(cores) if cores else contextlib.nullcontext():
@@ -73,21 +73,18 @@ class Child:
         return f"ended with status {code}"
 
     def send(self, number):
-        """Sends the signal `number`, and SIGKILL to its whole group; nothing if it has ended."""
+        """Sends a signal to the process, or SIGKILL to its whole group."""
         if number == signal.SIGKILL:
-            # On macOS a group of nothing but dead processes is not ours to signal.
+            # macOS permits no signal to a group in which all processes are dead.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
         else:
             self.process.send_signal(number)
 
     def drain(self):
-        """Waits until the lines of an ended child are passed on, unless a heir holds them open."""
+        """Waits until an ended child's lines are passed on; 2 seconds if others hold them open."""
         for reader in self._readers:
             reader.join(timeout=2)
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *_):
         self.send(signal.SIGKILL)
@@ -97,10 +94,10 @@ class Child:
 
 @contextlib.contextmanager
 def guarded(children, kill_after):
-    """A guard who lives on when this process is killed, and then ends the children.
+    """Starts a guard, a process that ends the children if this process is killed.
 
-    They get SIGTERM and `kill_after` seconds to save; then they are killed. Meanwhile the guard
-    holds their output open, since who saves also prints.
+    The guard sends SIGTERM, and `kill_after` seconds later SIGKILL. It holds their output open in
+    between, for a child that saves also prints.
     """
     pids = " ".join(str(child.process.pid) for child in children)
     groups = " ".join(f"-{child.process.pid}" for child in children)
@@ -120,7 +117,7 @@ def guarded(children, kill_after):
 
 @contextlib.contextmanager
 def _bound_to(cores):
-    """Binds this thread to `cores` for a while; a process started meanwhile inherits that."""
+    # A process inherits the cores of the thread that starts it.
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:

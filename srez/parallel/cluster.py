@@ -1,4 +1,4 @@
-"""How a training is spread: the tf.distribute strategy, and this process among the others."""
+"""How a training is spread: its tf.distribute strategy, and this process among the others."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 PROBE_SECONDS = 3  # for another worker to answer at its port
 
-# Out of a step when another worker has gone.
+# What a step raises when another worker is gone.
 _LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -23,12 +23,9 @@ _LOST = (
 
 
 class Cluster:
-    """The replicas of a training, and this process among them.
+    """The replicas of a training, and this process among them. `name` is one of --strategy's.
 
-    `name` is one of --strategy's. It has to be made before TensorFlow computes anything.
-
-    Raises:
-        OSError: TF_CONFIG is missing or not one of workers alone.
+    Make it before TensorFlow computes anything. Raises OSError if TF_CONFIG is missing or wrong.
     """
 
     def __init__(self, name):
@@ -37,17 +34,15 @@ class Cluster:
             several = "mirrored" if len(gpus) > 1 else "none"
             name = "multi_worker" if os.environ.get("TF_CONFIG") else several
         self.name = name
-        self.workers, self.index, self._addresses = 1, 0, []
-        if name == "multi_worker":
-            self._addresses, self.index = _read_tf_config()
-            self.workers = len(self._addresses)
-            self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        elif name == "mirrored":
-            self.strategy = tf.distribute.MirroredStrategy()
-        else:
-            self.strategy = tf.distribute.get_strategy()
+        self._addresses, self.index = _read_tf_config() if name == "multi_worker" else ([""], 0)
+        self.workers = len(self._addresses)
+        strategies = {
+            "none": tf.distribute.get_strategy,
+            "mirrored": tf.distribute.MirroredStrategy,
+            "multi_worker": tf.distribute.MultiWorkerMirroredStrategy,
+        }
+        self.strategy = strategies[name]()
         self.replicas = self.strategy.num_replicas_in_sync
-        self._sum_up = tf.function(self._sum_over_processes)
 
     @property
     def is_chief(self):
@@ -55,10 +50,9 @@ class Cluster:
         return self.index == 0
 
     def __str__(self):
-        if self.name == "none":
-            return "Strategy none: one replica."
+        replicas = f"{self.replicas} replica{'s' if self.replicas > 1 else ''}"
         spread = f" in {self.workers} processes" if self.workers > 1 else ""
-        return f"Strategy {self.name}: {_counted(self.replicas, 'replica')}{spread}."
+        return f"Strategy {self.name}: {replicas}{spread}."
 
     def check(self, batch_size, jit_compile, cache):
         """Raises OSError for options that don't go with so many replicas or processes."""
@@ -78,22 +72,22 @@ class Cluster:
             )
 
     def share(self, batch_size):
-        """The places (first, end) of a batch that are this process's."""
+        """(first, end): the places of a batch that are this process's."""
         count = batch_size // self.workers
         return self.index * count, (self.index + 1) * count
 
     def sums(self, *numbers):
-        """The sums of whole numbers over all processes: each of them has to call it."""
+        """The sums of whole numbers over all processes, each of which has to call it."""
         if self.workers == 1:
             return numbers
         return self._sum_up(tf.constant(numbers, tf.int64)).numpy().tolist()
 
     def from_chief(self, number):
-        """The chief's `number`, a whole one, in all processes: each of them has to call it."""
+        """The chief's `number`, a whole one, in all processes, each of which has to call it."""
         return self.sums(number if self.is_chief else 0)[0]
 
     def check_the_same(self, digest, what):
-        """Raises OSError if this process's hex `digest` is not the chief's; `what` says of what."""
+        """Raises OSError if the chief has another `digest`, in hex, of `what`, in words."""
         number = int(digest[:15], 16)
         if self.from_chief(number) != number:
             raise OSError(
@@ -102,7 +96,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def only_the_chief_speaks(self):
-        """Leaves out what this process prints to stdout, unless it is the chief."""
+        """Drops what this process prints to stdout, unless it is the chief."""
         if self.is_chief:
             yield
             return
@@ -115,7 +109,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def naming_the_lost(self):
-        """Turns TensorFlow's error when another worker has gone into an OSError that names it."""
+        """When another worker is gone, raises an OSError that names it for TensorFlow's error."""
         try:
             yield
         except _LOST as error:
@@ -127,14 +121,19 @@ class Cluster:
                 "again, and they go on from the last checkpoint"
             ) from error
 
-    def _sum_over_processes(self, numbers):
+    @tf.function
+    def _sum_up(self, numbers):
         def add_up():
-            return tf.distribute.get_replica_context().all_reduce("SUM", _once(numbers))
+            context = tf.distribute.get_replica_context()
+            devices = context.strategy.extended.worker_devices
+            # Only a process's first replica gives the numbers, so that they count once.
+            is_first = context.replica_id_in_sync_group % len(devices) == 0
+            return context.all_reduce("SUM", numbers if is_first else tf.zeros_like(numbers))
 
         return self.strategy.experimental_local_results(self.strategy.run(add_up))[0]
 
     def _lost(self, error):
-        """The workers that don't answer, in words; else those that the error names."""
+        """The workers that don't answer, in words; if all do, those that the error names."""
         others = [index for index in range(self.workers) if index != self.index]
         gone = [index for index in others if not _answers(self._addresses[index])]
         if not gone:
@@ -143,15 +142,8 @@ class Cluster:
         return [f"worker {index} ({self._addresses[index]})" for index in gone]
 
 
-def _once(value):
-    """The value in a process's first replica, 0 in its others, so that a sum counts it once."""
-    context = tf.distribute.get_replica_context()
-    devices = context.strategy.extended.worker_devices
-    return value if context.replica_id_in_sync_group % len(devices) == 0 else tf.zeros_like(value)
-
-
 def _read_tf_config():
-    """(addresses, index) of the workers of TF_CONFIG; a chief, if any, is the first."""
+    """(the workers' addresses, this one's index) in TF_CONFIG; a chief, if any, is the first."""
     text = os.environ.get("TF_CONFIG", "")
     if not text:
         raise OSError(
@@ -161,17 +153,17 @@ def _read_tf_config():
     try:
         config = json.loads(text)
         cluster, task = config["cluster"], config["task"]
-        addresses = [*cluster.get("chief", []), *cluster["worker"]]
-        index = int(task["index"]) + (task["type"] == "worker") * len(cluster.get("chief", []))
-        is_ours = task["type"] in ("chief", "worker") and 0 <= index < len(addresses)
+        chiefs = cluster.get("chief", [])
+        addresses = [*chiefs, *cluster["worker"]]
+        index = {"chief": 0, "worker": len(chiefs)}[task["type"]] + int(task["index"])
+        if 0 <= index < len(addresses):
+            return addresses, index
     except (ValueError, KeyError, TypeError, AttributeError):
-        is_ours = False
-    if not is_ours:
-        raise OSError(
-            f"TF_CONFIG={text} is no cluster of workers with this process's task in it: see "
-            "https://www.tensorflow.org/guide/distributed_training#tf_config"
-        )
-    return addresses, index
+        pass
+    raise OSError(
+        f"TF_CONFIG={text} is no cluster of workers with this process's task in it: see "
+        "https://www.tensorflow.org/guide/distributed_training#tf_config"
+    )
 
 
 def _answers(address):
@@ -182,7 +174,3 @@ def _answers(address):
     except (OSError, ValueError):
         return False
     return True
-
-
-def _counted(count, what):
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -1,14 +1,14 @@
-"""What makes one training step right on several replicas: shares, means, a noise cut in pieces."""
+"""What makes a training step right on several replicas: shares, means, noise cut in pieces."""
 
 import keras
 import tensorflow as tf
 
 
 class Replicas:
-    """The replicas that take each step together; a single one without a `strategy`.
+    """The replicas that take each step together: those of a tf.distribute `strategy`, or one.
 
-    `strategy` is one of tf.distribute's, or None. With `sync_batch_norm` several replicas take
-    their batch statistics together (`sync`), so that they compute what one would.
+    With `sync_batch_norm` several replicas take their batch statistics together (`sync`), so that
+    they compute what one would.
     """
 
     def __init__(self, strategy=None, sync_batch_norm=True):
@@ -19,23 +19,21 @@ class Replicas:
 
     def share_out(self, *batches):
         """This process's share of a batch, tensors [B, ...], cut for its replicas."""
-        if self.here == 1:
-            return batches
-        return [self._per_replica(tf.split(batch, self.here)) for batch in batches]
+        return batches if self.here == 1 else [self._cut(batch) for batch in batches]
 
     def run(self, step, *shares):
-        """Takes the step on all replicas; returns what the first one here returns, for a graph."""
+        """Takes the step on all replicas, in a graph; returns what the first one here returns."""
         results = self.strategy.run(step, shares)
         return self.strategy.experimental_local_results(results)[0]
 
-    # The others are for use inside of a step.
+    # The methods from here on are for use inside a step.
 
     def whole(self, shape):
-        """The shape of the whole batch for that of a replica's share."""
+        """The shape of the whole batch, from the shape of a replica's share."""
         return tf.concat([shape[:1] * self.count, shape[1:]], axis=0)
 
     def mine(self, whole):
-        """This replica's share of a tensor that was made for the whole batch."""
+        """This replica's share of a tensor for the whole batch."""
         if self.count == 1:
             return whole
         size = tf.shape(whole)[0] // self.count
@@ -56,15 +54,12 @@ class Replicas:
             # The optimizer adds them up over the replicas.
             gradients = [gradient / self.count for gradient in gradients]
             if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-                # The same for all beforehand: a step is skipped by all replicas or by none.
+                # The same on all, so that all replicas skip a step or none does.
                 gradients = self._context().all_reduce("MEAN", gradients)
         optimizer.apply(gradients)
 
     def average_statistics(self, *networks):
-        """Makes moving batch statistics the mean of the replicas', unless batch norm does that.
-
-        They are means themselves, so it is the same at each step or once before saving.
-        """
+        """Makes moving batch statistics the mean of the replicas', unless batch norm does that."""
         if self.count == 1 or self.sync:
             return
         variables = [value for network in networks for value in network.non_trainable_variables]
@@ -72,9 +67,10 @@ class Replicas:
         for variable, mean in zip(variables, means, strict=True):
             variable.assign(mean)
 
-    def _per_replica(self, parts):
+    def _cut(self, batch):
+        parts = tf.split(batch, self.here)
         return self.strategy.experimental_distribute_values_from_function(
-            lambda context: parts[context.replica_id_in_sync_group % len(parts)]
+            lambda context: parts[context.replica_id_in_sync_group % self.here]
         )
 
     def _context(self):

@@ -1,13 +1,14 @@
-"""Checkpoints on disk: whole or not at all, checked when read; one trainer at a time.
+"""Checkpoints on disk: whole or not at all, checked when read; one training at a time.
 
-A checkpoint is a folder, checkpoint_dir/batch000200: the tensors as tf.train.Checkpoint writes
-them, what else a run needs as JSON, and a manifest with the size and SHA-256 of each file. It is
-written under a hidden name, brought to the disk, and renamed last.
+A checkpoint is a folder, checkpoint_dir/batch000200. It holds the tensors as tf.train.Checkpoint
+writes them, what else a run needs as JSON, and a manifest with the size and SHA-256 of each file.
+It is written under a hidden name, brought to the disk, and only then renamed.
 """
 
 import contextlib
 import gzip
 import json
+import math
 import os
 import re
 import shutil
@@ -19,21 +20,21 @@ import tensorflow as tf
 from srez import files
 from srez.console import say
 
-FORMAT = 1  # of a checkpoint; raise it when older programs couldn't read it
-LOCK = "lock"  # the file in checkpoint_dir that says whose it is
+FORMAT = 1  # of a checkpoint; raise it when older programs can't read the new one
+LOCK = "lock"  # the file in checkpoint_dir that says which process uses it
 KEPT_CHECKPOINTS = 2
-RETRY_SECONDS = 60  # after a checkpoint that couldn't be written
+RETRY_SECONDS = 60  # to the next try, when a checkpoint couldn't be written
 _TENSORS, _RUN, _MANIFEST = "tensors", "run.json.gz", "manifest.json"
-_UNFINISHED = (".writing-", ".removing-")  # hidden names of folders of a killed run
+_WRITING, _REMOVING = ".writing-", ".removing-"  # in front of a name; a killed run leaves these
 
 
 def checkpoint_name(batch):
-    """The name of the checkpoint of a batch in its folder."""
+    """The name of a batch's checkpoint in checkpoint_dir."""
     return f"batch{batch:06d}"
 
 
 def batch_of(path):
-    """The batch number of a checkpoint's path; None if it isn't named as one."""
+    """The batch number in a checkpoint's path; None if the path has another name."""
     match = re.fullmatch(r"batch(\d+)", path.name)
     return match and int(match[1])
 
@@ -41,10 +42,8 @@ def batch_of(path):
 def newest_checkpoint(checkpoint_dir):
     """The path of the newest whole checkpoint in `checkpoint_dir`, or None if there is none.
 
-    A damaged one is named on the console, with the reason, and the one before it is taken.
-
-    Raises:
-        OSError: there are checkpoints, and all are damaged.
+    If a checkpoint is damaged, it says so, with the reason, and takes the one before. Raises
+    OSError if all are damaged.
     """
     paths = _checkpoints(checkpoint_dir)
     for path in reversed(paths):
@@ -63,10 +62,10 @@ def newest_checkpoint(checkpoint_dir):
 def write_checkpoint(checkpoint_dir, batch, run, objects):
     """Writes checkpoint_dir/batch%06d: `run`, a JSON dict, and `objects`, trackables by name.
 
-    Returns its path. Raises OSError if it can't be written; what was there stays whole.
+    Returns its path. Raises OSError if it can't be written; the other checkpoints stay whole.
     """
     path = Path(checkpoint_dir, checkpoint_name(batch))
-    temporary = path.with_name(f"{_UNFINISHED[0]}{path.name}")
+    temporary = path.with_name(f"{_WRITING}{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
@@ -78,7 +77,7 @@ def write_checkpoint(checkpoint_dir, batch, run, objects):
         for file in temporary.iterdir():
             files.to_disk(file)
         files.to_disk(temporary)
-        if path.exists():  # a damaged one, or of a run that was stopped at this very batch
+        if path.exists():  # it is damaged, or the run was stopped at this very batch
             _remove(path)
         temporary.rename(path)
         files.to_disk(path.parent)
@@ -90,9 +89,9 @@ def write_checkpoint(checkpoint_dir, batch, run, objects):
 
 
 def prune(checkpoint_dir, kept, keep_every, best=None):
-    """Removes old checkpoints: behind the newest `kept` whole ones, damaged or not.
+    """Removes all checkpoints, whole or damaged, that are older than the newest `kept` whole ones.
 
-    Those of multiples of `keep_every` > 0 and the one that is called `best` stay.
+    Those at multiples of `keep_every` > 0 stay, and the one with the name `best`.
     """
     for path in reversed(_checkpoints(checkpoint_dir)):
         if kept:
@@ -103,15 +102,11 @@ def prune(checkpoint_dir, kept, keep_every, best=None):
 
 def is_whole(path):
     """Whether there is an undamaged checkpoint at `path`."""
-    return not _damage(Path(path))
+    return not _damage(path)
 
 
 def read_run(path):
-    """What `write_checkpoint` was given as `run`.
-
-    Raises:
-        OSError: the checkpoint is damaged, or of a newer srez.
-    """
+    """What `write_checkpoint` got as `run`. Raises OSError if a newer srez wrote the checkpoint."""
     manifest = json.loads(Path(path, _MANIFEST).read_text())
     if manifest["format"] > FORMAT:
         raise OSError(f"{path} was written by a newer version of srez: use that")
@@ -119,10 +114,9 @@ def read_run(path):
 
 
 def restore(path, **objects):
-    """Assigns what the checkpoint holds to `objects`, by the names they were saved under.
+    """Assigns to `objects` what the checkpoint holds under their names.
 
-    Raises:
-        OSError: the checkpoint is damaged or from other networks.
+    Raises OSError if the checkpoint is damaged or from other networks.
     """
     try:
         status = tf.train.Checkpoint(**objects).read(str(Path(path, _TENSORS)))
@@ -133,10 +127,9 @@ def restore(path, **objects):
 
 @contextlib.contextmanager
 def locked(checkpoint_dir):
-    """Makes the folder and keeps other trainings out of it; removes what a killed one left.
+    """Makes the folder, keeps other trainings out of it, and removes what a killed one left.
 
-    Raises:
-        OSError: another training holds it, or it can't be made.
+    Raises OSError if another training uses it, or if it can't be made.
     """
     folder = Path(checkpoint_dir)
     files.make_folder(folder)
@@ -146,12 +139,13 @@ def locked(checkpoint_dir):
             file.write(str(os.getpid()))
             file.flush()
             for path in folder.iterdir():
-                if path.name.startswith(_UNFINISHED):
+                if path.name.startswith((_WRITING, _REMOVING)):
                     shutil.rmtree(path)
             try:
                 yield
             finally:
-                if {path.name for path in folder.glob("*")} == {LOCK}:  # nothing came of it
+                # No checkpoint came into it. A folder that was moved aside has no files here.
+                if {path.name for path in folder.glob("*")} == {LOCK}:
                     shutil.rmtree(folder)
     except BlockingIOError as error:
         raise OSError(
@@ -161,49 +155,41 @@ def locked(checkpoint_dir):
 
 
 class Checkpoints:
-    """Saves the checkpoints of a run: when they are due, and again when a disk was full.
+    """Saves the checkpoints of a run when they are due, and tries again after a full disk.
 
-    They are due every `period` batches and every so many `minutes` (0: not by the clock). The two
-    newest are kept, those at multiples of `keep_every` (0: none), and the best.
+    One is due every `period` batches and every so many `minutes` (0: not by the clock). It keeps
+    the two newest, those at multiples of `keep_every` (0: none), and the best.
     """
 
     def __init__(self, checkpoint_dir, period, minutes, keep_every, batch):
         self.saved_batch = batch
         self._folder = checkpoint_dir
         self._period = period
-        self._seconds = 60 * minutes
+        self._seconds = 60 * minutes or math.inf
         self._keep_every = keep_every
-        self._saved_at = time.monotonic()
-        self._failed_at = None  # when the last one could not be written
+        self._next_at = time.monotonic() + self._seconds
 
     def is_due(self, batch, is_last):
-        """Whether it is time for one: by the batches, by the clock, or to try again.
+        """Whether one is due, by the batches or by the clock.
 
-        After the last batch a better one is saved anyhow.
+        The clock doesn't count after the last batch: a better checkpoint follows at once.
         """
-        now = time.monotonic()
         if batch == self.saved_batch:
             return False
-        if batch % self._period == 0:
-            return True
-        if self._failed_at is not None:
-            return now - self._failed_at >= RETRY_SECONDS and not is_last
-        return 0 < self._seconds <= now - self._saved_at and not is_last
+        is_time = time.monotonic() >= self._next_at and not is_last
+        return batch % self._period == 0 or is_time
 
     def save(self, batch, run, objects):
-        """Saves one, see `write_checkpoint`, and removes old ones; returns whether it could.
-
-        `run["best"]`, if any, names the checkpoint that is kept whatever its age.
-        """
+        """Writes a checkpoint, removes old ones but not `run["best"]`; returns whether it could."""
         best = run["best"] and run["best"]["name"]
         try:
             write_checkpoint(self._folder, batch, run, objects)
             prune(self._folder, KEPT_CHECKPOINTS, self._keep_every, best)
         except OSError as error:
             say(f"Can't write a checkpoint: {' '.join(str(error).split())}.")
-            self._failed_at = time.monotonic()
+            self._next_at = time.monotonic() + RETRY_SECONDS
             return False
-        self.saved_batch, self._saved_at, self._failed_at = batch, time.monotonic(), None
+        self.saved_batch, self._next_at = batch, time.monotonic() + self._seconds
         return True
 
 
@@ -231,8 +217,8 @@ def _size_and_sum(path):
 
 
 def _remove(path):
-    # Renamed first: what is half removed must not pass for a damaged checkpoint.
-    trash = path.with_name(f"{_UNFINISHED[1]}{path.name}")
+    # Renamed first, so that a half removed checkpoint doesn't look like a damaged one.
+    trash = path.with_name(f"{_REMOVING}{path.name}")
     shutil.rmtree(trash, ignore_errors=True)
     path.rename(trash)
     shutil.rmtree(trash)

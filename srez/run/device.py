@@ -6,20 +6,17 @@ from pathlib import Path
 
 import tensorflow as tf
 
-PRECISIONS = ("float32", "bfloat16", "float16")
 # How Linux names the instructions that multiply bfloat16 on x86 and Arm CPUs.
 _BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 _BFLOAT16_COMPUTE_CAPABILITY = (8, 0)  # NVIDIA's Ampere
 
 
 def set_up(log_device_placement, deterministic=False):
-    """Logs device placement or not, and lets GPUs take memory as it is needed.
+    """Sets TensorFlow up, GPUs with memory as they need it; says in a line what it runs on.
 
-    With `deterministic` the same bits come out each time. On a CPU that takes one operation at a
-    time: several at once share the threads, and then sums come out in the last bits one way or
-    another. On GPUs TensorFlow's own switch does it, more slowly.
-
-    Returns a line that says what the training runs on.
+    With `deterministic` the same bits come out each time. On GPUs TensorFlow's own switch does it.
+    CPUs also need one operation at a time: several at once share the threads, and then the last
+    bits of a sum depend on how.
     """
     tf.debugging.set_log_device_placement(log_device_placement)
     if deterministic:
@@ -40,10 +37,9 @@ def set_up(log_device_placement, deterministic=False):
 
 
 def choose_precision(precision):
-    """One of PRECISIONS for "auto" or one of them: bfloat16 where the device has it natively.
+    """The precision to compute in. "auto" is bfloat16 if the device has it natively, else float32.
 
-    Raises:
-        OSError: float16 on a CPU, which would emulate it, slowly.
+    Raises OSError for float16 on a CPU, which would emulate it, slowly.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if precision == "auto":
@@ -54,7 +50,7 @@ def choose_precision(precision):
 
 
 def has_bfloat16(gpus):
-    """Whether the GPUs, or without any this CPU, multiply bfloat16 natively."""
+    """Whether the GPUs multiply bfloat16 natively; without GPUs, whether this CPU does."""
     if gpus:
         capabilities = [_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
         return min(capabilities) >= _BFLOAT16_COMPUTE_CAPABILITY

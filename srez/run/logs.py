@@ -1,4 +1,4 @@
-"""What a run logs in train_dir: TensorBoard's events and losses.csv; rewound when it goes on."""
+"""What a run logs in train_dir: TensorBoard's events and tables of numbers."""
 
 import contextlib
 import csv
@@ -14,10 +14,10 @@ EVENTS = "events.out.tfevents.*"
 
 
 class Logs:
-    """The logs of a run that stands at `batch`: what is there of later batches is cut.
+    """The logs of a run that goes on from `batch`: rows and events of later batches are removed.
 
-    What can't be written, on a full disk for example, is said once and left out. Raises OSError
-    if there can't be a folder `train_dir`.
+    If something can't be written, on a full disk for example, it says so once and leaves that out.
+    Raises OSError if the folder `train_dir` can't be made.
     """
 
     def __init__(self, train_dir, batch):
@@ -29,13 +29,13 @@ class Logs:
                 _rewind_csv(self._train_dir / name, batch)
         self._writer = tf.summary.create_noop_writer()
         with self.tolerating("TensorBoard's events"):
-            for path in Path(train_dir).glob(EVENTS):
+            for path in self._train_dir.glob(EVENTS):
                 _rewind_events(path, batch)
             self._writer = tf.summary.create_file_writer(str(train_dir))
 
     @contextlib.contextmanager
     def tolerating(self, what):
-        """An error in writing `what` is said the first time; the training goes on."""
+        """After an error in writing `what` the training goes on; the first one is said."""
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
@@ -47,13 +47,11 @@ class Logs:
     def scalars(self, batch, values, table=LOSSES):
         """Logs floats by TensorBoard name, to TensorBoard and as a row of a CSV file."""
         path = self._train_dir / table
-        with self.tolerating(path):
-            is_new = not path.exists()
-            with open(path, "a", newline="") as file:
-                rows = csv.writer(file)
-                if is_new:
-                    rows.writerow(["batch", *values])
-                rows.writerow([batch, *(f"{value:.6g}" for value in values.values())])
+        with self.tolerating(path), open(path, "a", newline="") as file:
+            rows = csv.writer(file)
+            if file.tell() == 0:
+                rows.writerow(["batch", *values])
+            rows.writerow([batch, *(f"{value:.6g}" for value in values.values())])
         with self.tolerating("TensorBoard's events"), self._writer.as_default(step=batch):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
@@ -74,33 +72,27 @@ class NoLogs:
     """The logs of a process that keeps none: see `Logs`."""
 
     def tolerating(self, _):
-        """An error in writing is of no interest."""
         return contextlib.suppress(OSError)
 
     def scalars(self, *_):
-        """Does nothing."""
+        pass
 
     def flush(self):
-        """Does nothing."""
+        pass
 
 
 def _rewind_csv(path, batch):
-    """Keeps the header and the whole rows up to `batch`."""
-    if not path.exists():
-        return
-    lines = path.read_text().splitlines(keepends=True)
-    kept = [
-        line
-        for number, line in enumerate(lines)
-        if line.endswith("\n") and (not number or int(line.split(",")[0]) <= batch)
-    ]
+    # It keeps the header and the whole rows up to `batch`.
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    whole = [line for line in lines if line.endswith("\n")]
+    kept = whole[:1] + [line for line in whole[1:] if int(line.split(",")[0]) <= batch]
     if kept != lines:
         with atomic_path(path) as temporary:
             Path(temporary).write_text("".join(kept))
 
 
 def _rewind_events(path, batch):
-    """Keeps the events up to `batch`, and of a file that is cut off what can be read."""
+    # It keeps the events up to `batch`; if a kill cut the file off, those that can be read.
     kept, is_cut = [], False
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():

@@ -1,4 +1,4 @@
-"""When a training stops: at its total or at a signal; several processes at the same batch."""
+"""When a training stops: at its total or after a signal; all its processes at the same batch."""
 
 import signal
 
@@ -8,11 +8,11 @@ AGREED_EVERY = 10  # batches; the host waits for these anyway, to show their los
 
 
 class Stopping:
-    """Tells when to stop. A context manager: within it, signals are wishes to stop.
+    """Tells when to stop. A context manager: inside it, a signal is a wish to stop.
 
-    After the first SIGINT or SIGTERM the batch is finished and saved. A second one ends the process
-    at once. `signal` is the number of the one to stop for, 0 if none came. The processes of a
-    Cluster tell each other their wishes every AGREED_EVERY batches.
+    After the first SIGINT or SIGTERM the training finishes its batch and saves. A second one ends
+    the process at once. `signal` is the number of the signal to stop for, 0 if none came. The
+    processes of a Cluster tell each other their wishes every AGREED_EVERY batches.
     """
 
     def __init__(self, cluster):
@@ -31,11 +31,11 @@ class Stopping:
             signal.signal(number, handler)
 
     def now(self, progress):
-        """Whether to stop here, a run.progress.Progress; the same in all processes."""
+        """Whether to stop at this `progress`, a run.progress.Progress; all processes agree."""
         if self._cluster.workers == 1:
             self.signal = self._came
             return bool(progress.done or self.signal)
-        if progress.has_all_batches:  # all processes count them alike
+        if progress.totals.reached(progress.batch, seconds=0):  # all count the batches alike
             return True
         if progress.batch % AGREED_EVERY:
             return False

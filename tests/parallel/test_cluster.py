@@ -1,4 +1,4 @@
-import json
+import contextlib
 import os
 import re
 import signal
@@ -12,7 +12,7 @@ import pytest
 
 from srez.parallel.cluster import Cluster
 from srez.parallel.launch import free_ports, launch
-from srez.run.checkpoint import newest_checkpoint, read_run
+from srez.run.checkpoint import batch_of, newest_checkpoint, read_run
 from tests.conftest import ROOT, run_main, train_arguments
 
 PROGRAM = [sys.executable, "-m", "tests.replicas"]
@@ -71,25 +71,18 @@ def test_numbers_are_added_up_over_processes_not_over_replicas(found):
     assert found["multi_worker"]["sums"].tolist() == [3, 0]
 
 
-@pytest.fixture
-def crew(here, faces):
-    """Starts two workers through the launcher; gives the process and the workers' processes."""
-    processes = []
-
-    def start(**flags):
-        flags = {"workers": 2, "batch_size": 2, "checkpoint_period": 5} | flags
-        flags["checkpoint_minutes"] = 0
-        command = [sys.executable, ROOT / "srez_main.py", *train_arguments(faces, **flags)]
-        process = subprocess.Popen(
-            command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
+@contextlib.contextmanager
+def _crew(faces):
+    """Starts a training of two workers; gives the launcher's process, and kills it at the end."""
+    flags = {"workers": 2, "batch_size": 2, "checkpoint_period": 5, "checkpoint_minutes": 0}
+    arguments = train_arguments(faces, train_batches=1000, **flags)
+    command = [sys.executable, ROOT / "srez_main.py", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _wait_for(process, text):
@@ -102,44 +95,38 @@ def _wait_for(process, text):
 
 
 def _worker(launcher, index):
-    """The process number of a worker, found by its TF_CONFIG among the launcher's children."""
-    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
-    for child in children:
-        with open(f"/proc/{child}/environ", "rb") as file:
-            text = re.search(rb"TF_CONFIG=([^\0]*)", file.read())
-        if text and json.loads(text[1])["task"]["index"] == index:
-            return int(child)
-    raise AssertionError(children)
+    """A worker's process number. The launcher's first children are the workers, in order."""
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text()
+    return int(children.split()[index])
 
 
 @pytest.mark.slow
-def test_workers_stop_together_outlive_none_and_go_on_with_any_number(crew, here, faces):
+def test_workers_stop_together_outlive_none_and_go_on_with_any_number(here, faces):
     # SIGTERM to one worker ends both at the same batch, saved.
-    launcher = crew(train_batches=1000)
-    _wait_for(launcher, "Batch [  10]")
-    os.kill(_worker(launcher, 1), signal.SIGTERM)
-    out, _ = launcher.communicate(timeout=120)
+    with _crew(faces) as launcher:
+        _wait_for(launcher, "Batch [  10]")
+        os.kill(_worker(launcher, 1), signal.SIGTERM)
+        out, _ = launcher.communicate(timeout=120)
     assert launcher.returncode == 143, out
     saved = int(re.search(r"^\[0\] Saved at batch (\d+): the same command", out, re.M)[1])
     assert newest_checkpoint("checkpoint").name == f"batch{saved:06d}"
 
-    # SIGKILL to one ends the other within a minute, which names it.
-    launcher = crew(train_batches=1000)
-    _wait_for(launcher, "Resuming from checkpoint/batch")
-    _wait_for(launcher, "Progress")
-    os.kill(_worker(launcher, 1), signal.SIGKILL)
-    start = time.monotonic()
-    out, _ = launcher.communicate(timeout=120)
+    # After SIGKILL to one the other ends within a minute, and names it.
+    with _crew(faces) as launcher:
+        _wait_for(launcher, "Resuming from checkpoint/batch")
+        _wait_for(launcher, "Progress")
+        os.kill(_worker(launcher, 1), signal.SIGKILL)
+        start = time.monotonic()
+        out, _ = launcher.communicate(timeout=120)
     assert time.monotonic() - start < 60
     assert launcher.returncode == 128 + signal.SIGKILL
     assert re.search(r"^\[0\] srez: gone: worker 1 \(localhost:\d+\)\. So worker 0 ends", out, re.M)
     newest = newest_checkpoint("checkpoint")
-    assert int(newest.name[5:]) > saved
+    assert batch_of(newest) > saved
 
     # One process alone goes on from there.
-    total = int(newest.name[5:]) + 2
-    flags = {"batch_size": 2, "train_batches": total}
-    process = run_main(*train_arguments(faces, **flags), cwd=here)
+    total = batch_of(newest) + 2
+    process = run_main(*train_arguments(faces, batch_size=2, train_batches=total), cwd=here)
     assert process.returncode == 0, process.stderr
     assert f"Resuming from {newest}" in process.stdout
     last = newest_checkpoint("checkpoint")
@@ -153,7 +140,7 @@ def test_one_process_is_one_replica_and_the_chief(monkeypatch):
     assert (cluster.name, cluster.replicas, cluster.is_chief) == ("none", 1, True)
     assert cluster.share(16) == (0, 16)
     assert cluster.from_chief(7) == 7
-    assert str(cluster) == "Strategy none: one replica."
+    assert str(cluster) == "Strategy none: 1 replica."
 
 
 @pytest.mark.parametrize(
@@ -185,15 +172,21 @@ def third(monkeypatch):
 def test_each_process_has_its_places_of_a_batch(third):
     assert third.share(12) == (8, 12)
     third.check(12, False, "none")
-    with pytest.raises(OSError, match="--batch_size=16 can't be shared out evenly among 3 replic"):
-        third.check(16, False, "none")
 
 
-def test_what_goes_with_one_replica_or_process_only_is_refused(third):
-    with pytest.raises(OSError, match="--jit_compile is for one replica, and there are 3"):
-        third.check(12, True, "none")
-    with pytest.raises(OSError, match="--cache=memory holds all pictures, and each of the 3"):
-        third.check(12, False, "memory")
+@pytest.mark.parametrize(
+    ("batch_size", "jit_compile", "cache", "words"),
+    [
+        (16, False, "none", "--batch_size=16 can't be shared out evenly among 3 replicas"),
+        (12, True, "none", "--jit_compile is for one replica, and there are 3"),
+        (12, False, "memory", "--cache=memory holds all pictures, and each of the 3"),
+    ],
+)
+def test_options_that_do_not_go_with_three_processes_are_refused(
+    third, batch_size, jit_compile, cache, words
+):
+    with pytest.raises(OSError, match=words):
+        third.check(batch_size, jit_compile, cache)
 
 
 def test_only_the_chief_speaks(third, capsys):

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import re
@@ -23,14 +24,15 @@ me = config["task"]["index"]
 def say(text):
     print(text, flush=True)
 
-def until_signal(status=0):
+def until_signal(status=0, seconds=0):
     came = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: came.append(number))
     say(f"ready {os.getpid()}")
     while not came:
         time.sleep(0.02)
-    say(f"saved after {came[0]}")
+    time.sleep(seconds)
+    say(f"saved after {came}")
     sys.exit(status or 128 + came[0])
 
 def until_killed():
@@ -56,28 +58,20 @@ def program(tmp_path):
 @pytest.fixture
 def start(program):
     """Starts a launcher of workers of the given code as a process; kills it at the end."""
-    processes = []
+    with contextlib.ExitStack() as stack:
 
-    def make(code, workers=2, grace=0.3, kill_after=0.3):
-        run = (
-            "import sys\nfrom srez.parallel.launch import launch\n"
-            f"sys.exit(launch({program(code)}, {workers}, grace={grace}, kill_after={kill_after}))"
-        )
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-c", run],
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
+        def make(code, workers=2, grace=0.3, kill_after=0.3):
+            run = (
+                "import sys; from srez.parallel.launch import launch; sys.exit(launch("
+                f"{program(code)}, {workers}, grace={grace}, kill_after={kill_after}))"
             )
-        )
-        return processes[-1]
+            pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+            process = subprocess.Popen([sys.executable, "-c", run], cwd=ROOT, text=True, **pipes)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
 
-    yield make
-    for process in processes:
-        process.kill()
-        process.wait()
+        yield make
 
 
 def _ready(process, workers=2):
@@ -90,6 +84,13 @@ def _ready(process, workers=2):
         if match:
             pids[int(match[1])] = int(match[2])
     return [pids[index] for index in range(workers)]
+
+
+def _end(process, status):
+    """Waits for the end, which has to be with this status; returns the output and the errors."""
+    texts = process.communicate(timeout=20)
+    assert process.returncode == status, texts
+    return texts
 
 
 def _is_running(pid):
@@ -108,18 +109,14 @@ def _wait_for_the_end_of(pids, seconds=10):
 
 
 def test_each_worker_gets_the_options_and_its_place_in_one_cluster(program, capfd):
-    show = program("print(json.dumps([me, config, sys.argv[1:]]))")
+    show = program("print(json.dumps([config, sys.argv[1:]]))")
     assert launch([*show, "--run", "train"], 3) == 0
-    lines = sorted(capfd.readouterr().out.splitlines())
-    rows = [json.loads(line.partition(" ")[2]) for line in lines]
-    assert [line[:4] for line in lines] == ["[0] ", "[1] ", "[2] "]
-    assert [row[0] for row in rows] == [0, 1, 2]
-    for index, config, options in rows:
-        assert options == ["--run", "train"]
-        assert config["task"] == {"type": "worker", "index": index}
-        assert config["cluster"] == rows[0][1]["cluster"]
-    addresses = rows[0][1]["cluster"]["worker"]
-    assert len(set(addresses)) == 3
+    rows = [line.split(" ", 1) for line in sorted(capfd.readouterr().out.splitlines())]
+    addresses = json.loads(rows[0][1])[0]["cluster"]["worker"]
+    for index, (name, row) in enumerate(rows):
+        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        assert (name, json.loads(row)) == (f"[{index}]", [config, ["--run", "train"]])
+    assert len(rows) == len(set(addresses)) == 3
     assert all(re.fullmatch(r"localhost:\d+", address) for address in addresses)
 
 
@@ -140,26 +137,22 @@ def test_when_one_is_killed_the_others_are_asked_to_end_after_the_grace(start):
     pids = _ready(process, 3)
     began = time.monotonic()
     os.kill(pids[1], signal.SIGKILL)
-    out, err = process.communicate(timeout=20)
+    out, err = _end(process, 128 + signal.SIGKILL)
     assert time.monotonic() - began >= 0.5
-    assert process.returncode == 128 + signal.SIGKILL
-    assert "[0] saved after 15" in out and "[2] saved after 15" in out
+    assert "[0] saved after [15]" in out and "[2] saved after [15]" in out
     assert "srez: worker 1 was ended by SIGKILL; the others get 0.5 seconds to end\n" in err
     assert err.endswith("srez: the same command starts all again, from the last checkpoint\n")
 
 
 def test_who_ends_within_the_grace_is_not_asked(start):
     process = start("if me: sys.exit(1)\ntime.sleep(0.5)\nsay('noticed')", grace=60)
-    out, err = process.communicate(timeout=20)
-    assert process.returncode == 1
+    out, err = _end(process, 1)
     assert "[0] noticed" in out
     assert "sending" not in err
 
 
 def test_who_does_not_end_when_asked_is_killed(start):
-    process = start("if me: sys.exit(1)\nuntil_killed()")
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 1
+    _, err = _end(start("if me: sys.exit(1)\nuntil_killed()"), 1)
     assert "srez: worker 0 still there: sending SIGTERM\n" in err
     assert "srez: worker 0 still there: sending SIGKILL\n" in err
 
@@ -168,8 +161,7 @@ def test_workers_that_stop_together_because_one_was_asked_to_end_are_no_failure(
     code = "if me == 0: until_signal()\nsay(f'ready {os.getpid()}')\ntime.sleep(0.5)\nsys.exit(143)"
     process = start(code)
     os.kill(_ready(process)[0], signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 143
+    _, err = _end(process, 143)
     assert re.search(r"srez: worker \d was asked to end, and all have ended", err)
     assert "last lines" not in err
 
@@ -179,29 +171,17 @@ def test_a_signal_reaches_all_workers(start, number):
     process = start("until_signal()")
     pids = _ready(process)
     process.send_signal(number)
-    out, _ = process.communicate(timeout=20)
-    assert process.returncode == 128 + number
-    assert f"[0] saved after {number}" in out and f"[1] saved after {number}" in out
+    out, _ = _end(process, 128 + number)
+    assert f"[0] saved after [{number:d}]" in out and f"[1] saved after [{number:d}]" in out
     assert not any(map(_is_running, pids))
 
 
 def test_a_worker_that_saves_for_long_after_a_signal_is_not_hurried_by_another(start):
-    code = """
-came = []
-signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
-say(f"ready {os.getpid()}")
-while not came:
-    time.sleep(0.02)
-if me == 0:
-    time.sleep(1)
-say(f"{len(came)} came")
-sys.exit(143)"""
-    process = start(code, grace=0.2, kill_after=60)
+    process = start("until_signal(seconds=1 - me)", grace=0.2, kill_after=60)
     _ready(process)
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=20)
-    assert process.returncode == 143
-    assert "[0] 1 came" in out and "[1] 1 came" in out
+    out, _ = _end(process, 143)
+    assert "[0] saved after [15]" in out and "[1] saved after [15]" in out
 
 
 def test_a_second_signal_kills(start):
@@ -211,30 +191,21 @@ def test_a_second_signal_kills(start):
     time.sleep(0.5)
     assert all(map(_is_running, pids))
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 143
+    _, err = _end(process, 143)
     assert err == "srez: killed all workers; what they had not saved is lost\n"
     assert not any(map(_is_running, pids))
 
 
-def test_workers_of_a_killed_launcher_save_and_end(start, tmp_path):
-    saved = tmp_path / "saved"
-    code = f"""
-import atexit, pathlib
-atexit.register(lambda: pathlib.Path({str(saved)!r} + str(me)).touch())
-until_signal()"""
-    process = start(code)
+@pytest.mark.parametrize(
+    ("code", "saved"), [("until_signal()", ["saved0", "saved1"]), ("until_killed()", [])]
+)
+def test_workers_of_a_killed_launcher_save_and_end_or_are_killed(start, tmp_path, code, saved):
+    save = f"import atexit\natexit.register(lambda: open(f'{tmp_path}/saved{{me}}', 'w'))\n"
+    process = start(save + code)
     pids = _ready(process)
     process.kill()
     _wait_for_the_end_of(pids)
-    assert saved.with_name("saved0").exists() and saved.with_name("saved1").exists()
-
-
-def test_workers_of_a_killed_launcher_that_do_not_end_are_killed(start):
-    process = start("until_killed()")
-    pids = _ready(process)
-    process.kill()
-    _wait_for_the_end_of(pids)
+    assert sorted(path.name for path in tmp_path.glob("saved*")) == saved
 
 
 def test_what_a_worker_leaves_behind_is_killed(start):
@@ -244,13 +215,12 @@ child = subprocess.Popen(["sleep", "60"])
 say(f"ready {child.pid}")"""
     process = start(code)
     pids = _ready(process)
-    process.communicate(timeout=20)
-    assert process.returncode == 0
+    _end(process, 0)
     _wait_for_the_end_of(pids, 2)
 
 
 @on_linux
-def test_each_worker_is_bound_to_cores_of_its_own(program, capfd, monkeypatch):
+def test_each_worker_is_bound_to_cores_of_its_own(program, capfd):
     ours = os.sched_getaffinity(0)
     show = program("print(*os.sched_getaffinity(0))")
     assert launch(show, len(ours), 1) == 0
@@ -269,11 +239,8 @@ def test_where_no_process_can_be_bound_cores_are_refused(program, monkeypatch):
 def test_too_few_cores_are_said_with_both_numbers(here):
     process = run_main("--run=train", "--workers=1000", "--cores=2", cwd=here)
     assert process.returncode == 1
-    assert re.fullmatch(
-        r"srez: --workers=1000 with --cores=2 needs 2000 cores, and \d+ are there: lower one of "
-        r"them\n",
-        process.stderr,
-    )
+    said = r"srez: --workers=1000 with --cores=2 needs 2000 cores, and \d+ are there: (.*)\n"
+    assert re.fullmatch(said, process.stderr)[1] == "lower one of them"
 
 
 def test_a_worker_starts_no_workers(here):
@@ -282,17 +249,11 @@ def test_a_worker_starts_no_workers(here):
     assert process.stderr.startswith("srez: --workers=2 starts processes on this machine")
 
 
-def test_the_real_program_gets_its_place_and_its_options(here, monkeypatch):
+def test_the_real_program_gets_its_place_and_its_options(here):
     # Python runs this module at the start of each process.
     (here / "sitecustomize.py").write_text("import os; print(os.environ.get('TF_CONFIG'))")
-    process = run_main(
-        "--run=train",
-        "--workers=2",
-        "--strategy=none",
-        "--dataset=nowhere",
-        cwd=here,
-        PYTHONPATH=str(here),
-    )
+    flags = ("--run=train", "--workers=2", "--strategy=none", "--dataset=nowhere")
+    process = run_main(*flags, cwd=here, PYTHONPATH=str(here))
     assert process.returncode == 1
     for index in range(2):
         assert f"[{index}] srez: --dataset=nowhere does not exist" in process.stderr

@@ -25,6 +25,11 @@ def _write(folder, batch=1, objects=None):
     return write_checkpoint(folder, batch, RUN, objects or {"x": tf.Variable([1.0, 2.0])})
 
 
+def _batches(folder):
+    """The batches of the checkpoints in a folder that holds nothing else."""
+    return sorted(int(path.name.removeprefix("batch")) for path in folder.iterdir())
+
+
 def test_there_is_no_checkpoint_in_an_empty_or_missing_folder(tmp_path):
     assert newest_checkpoint(tmp_path) is None
     assert newest_checkpoint(tmp_path / "nowhere") is None
@@ -44,8 +49,7 @@ def test_the_newest_is_that_of_the_highest_batch(tmp_path):
 
 
 def test_all_of_the_training_survives_a_checkpoint(tmp_path):
-    config = Options(batch_size=2)
-    trainer, other = Trainer(config), Trainer(Options(batch_size=2, random_seed=9))
+    trainer, other = (Trainer(Options(batch_size=2, random_seed=seed)) for seed in (0, 9))
     high_res = tf.random.stateless_uniform((2, 32, 32, 3), seed=(0, 1))
     low_res = tf.nn.avg_pool2d(high_res, 4, 4, "VALID")
     trainer.train_step(low_res, high_res)
@@ -54,8 +58,8 @@ def test_all_of_the_training_survives_a_checkpoint(tmp_path):
     assert (int(other.batch), float(other.seconds)) == (1, 12.5)
     for name, value in trainer.state.items():
         if hasattr(value, "variables"):
-            for one, two in zip(value.variables, other.state[name].variables, strict=True):
-                np.testing.assert_array_equal(one, two)
+            for saved, read in zip(value.variables, other.state[name].variables, strict=True):
+                np.testing.assert_array_equal(saved, read)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
@@ -64,22 +68,23 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
         restore(path, x=tf.Variable(1.0))
 
 
+SHARD = "tensors.data-00000-of-00001"
+
+
 def _cut_off(path):
-    file = path / "tensors.data-00000-of-00001"
-    file.write_bytes(file.read_bytes()[:-1])
+    os.truncate(path / SHARD, (path / SHARD).stat().st_size - 1)
 
 
 def _flip_a_byte(path):
-    file = path / "tensors.data-00000-of-00001"
-    content = bytearray(file.read_bytes())
+    content = bytearray((path / SHARD).read_bytes())
     content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+    (path / SHARD).write_bytes(content)
 
 
 DAMAGES = {
     "cut off": _cut_off,
     "a flipped byte": _flip_a_byte,
-    "a missing shard": lambda path: (path / "tensors.data-00000-of-00001").unlink(),
+    "a missing shard": lambda path: (path / SHARD).unlink(),
     "a missing index": lambda path: (path / "tensors.index").unlink(),
     "no manifest": lambda path: (path / "manifest.json").unlink(),
     "half a manifest": lambda path: (path / "manifest.json").write_text('{"format": 1, "fi'),
@@ -127,7 +132,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_others_whole(tmp_path, m
     with pytest.raises(OSError, match="No space left"):
         _write(tmp_path, 2)
     monkeypatch.undo()
-    assert [path.name for path in tmp_path.iterdir()] == ["batch000001"]
+    assert _batches(tmp_path) == [1]
     assert newest_checkpoint(tmp_path).name == "batch000001"
 
 
@@ -135,26 +140,20 @@ def test_the_newest_two_and_the_multiples_of_keep_every_are_kept(tmp_path):
     for batch in (5, 10, 15, 20, 25):
         _write(tmp_path, batch)
     prune(tmp_path, 2, keep_every=10)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "batch000010",
-        "batch000020",
-        "batch000025",
-    ]
+    assert _batches(tmp_path) == [10, 20, 25]
     prune(tmp_path, 2, keep_every=0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch000020", "batch000025"]
+    assert _batches(tmp_path) == [20, 25]
 
 
-def test_two_whole_checkpoints_are_kept_beside_a_damaged_one(tmp_path):
+def test_two_whole_checkpoints_are_kept_besides_a_damaged_one(tmp_path):
     for batch in (5, 10, 15, 20):
-        path = _write(tmp_path, batch)
-        if batch == 15:
-            os.truncate(path / "tensors.index", 3)
+        _write(tmp_path, batch)
+    os.truncate(tmp_path / "batch000015" / "tensors.index", 3)
     prune(tmp_path, 2, keep_every=0)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["batch000010", "batch000015", "batch000020"]
+    assert _batches(tmp_path) == [10, 15, 20]
     _write(tmp_path, 25)
     prune(tmp_path, 2, keep_every=0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch000020", "batch000025"]
+    assert _batches(tmp_path) == [20, 25]
 
 
 def _hold(folder, ready, done):
@@ -169,10 +168,8 @@ def test_a_second_trainer_is_refused_by_pid(tmp_path):
     other = context.Process(target=_hold, args=(tmp_path, ready, done))
     other.start()
     assert ready.wait(120)
-    with (
-        pytest.raises(OSError, match=f"in use by another training, process {other.pid}:"),
-        locked(tmp_path),
-    ):
+    match = f"in use by another training, process {other.pid}:"
+    with pytest.raises(OSError, match=match), locked(tmp_path):
         pass
     other.kill()  # a lock does not outlive its process
     other.join()

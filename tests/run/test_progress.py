@@ -19,34 +19,36 @@ def _progress(folder, batch=0, seconds=0.0, train_batches=0, train_time=20.0, ba
     return Progress(totals, batch, seconds, batch_size, 100, Logs(folder, batch))
 
 
-def _line(capsys, batch, train_dir, seconds=0.0, **flags):
-    progress = _progress(train_dir, batch - 1, seconds, **flags)
-    with progress:
-        progress.advance(batch, SCALARS)
-    return capsys.readouterr().out
+@pytest.fixture
+def line(tmp_path, capsys):
+    """Gives what is said at a batch, after so many seconds of training."""
+
+    def said(batch, seconds=0.0, **flags):
+        with _progress(tmp_path, batch - 1, seconds, **flags) as progress:
+            progress.advance(batch, SCALARS)
+        return capsys.readouterr().out
+
+    return said
 
 
-def test_the_line_is_the_original_one_to_the_letter(tmp_path, capsys):
-    line = _line(capsys, 500, tmp_path, 600.0, train_batches=1000, train_time=None)
-    assert line == (
+def test_the_line_is_the_original_one_to_the_letter(line):
+    assert line(500, 600.0, train_batches=1000, train_time=None) == (
         "Progress[ 50%], ETA[  10m], Batch [ 500], G_Loss[0.123], D_Real_Loss[1.500], "
         "D_Fake_Loss[12.000]\n"
     )
 
 
-def test_there_is_a_line_every_ten_batches_only(tmp_path, capsys):
-    assert _line(capsys, 509, train_dir=tmp_path) == ""
+def test_there_is_a_line_every_ten_batches_only(line):
+    assert line(509) == ""
 
 
-@pytest.mark.parametrize(("train_batches", "percent", "minutes"), [(2000, 50, 10), (400, 25, 30)])
-def test_progress_follows_the_total_that_is_reached_first(
-    tmp_path, capsys, train_batches, percent, minutes
-):
-    batch = {2000: 100, 400: 100}[train_batches]
-    seconds = 600.0
-    flags = {"train_batches": train_batches, "train_time": 20 if percent == 50 else 200}
-    line = _line(capsys, batch, seconds=seconds, train_dir=tmp_path, **flags)
-    assert line.startswith(f"Progress[ {percent}%], ETA[  {minutes}m]")
+@pytest.mark.parametrize(
+    ("train_batches", "train_time", "start"),
+    [(2000, 20, "Progress[ 50%], ETA[  10m]"), (400, 200, "Progress[ 25%], ETA[  30m]")],
+)
+def test_progress_follows_the_total_that_is_reached_first(line, train_batches, train_time, start):
+    said = line(100, 600.0, train_batches=train_batches, train_time=train_time)
+    assert said.startswith(start)
 
 
 @pytest.mark.parametrize(
@@ -65,16 +67,12 @@ def test_the_total_that_is_reached_is_named(batch, seconds, train_batches, train
 
 
 def test_the_speed_is_said_after_ten_batches(tmp_path, capsys):
-    progress = _progress(tmp_path, train_batches=30, train_time=None, batch_size=5)
-    with progress:
+    with _progress(tmp_path, train_batches=30, train_time=None, batch_size=5) as progress:
         for batch in range(1, 11):
             time.sleep(0.01)
             progress.advance(batch, SCALARS)
-    speed = re.search(
-        r"^([\d.]+) batches/s: .* minutes = 30 batches = 1.5 epochs\.$",
-        capsys.readouterr().out,
-        re.M,
-    )
+    said = r"^([\d.]+) batches/s: .* minutes = 30 batches = 1.5 epochs\.$"
+    speed = re.search(said, capsys.readouterr().out, re.M)
     assert 0 < float(speed[1]) < 100
 
 

@@ -7,7 +7,7 @@ import pytest
 import srez.run.resume
 from srez.data.source import open_source
 from srez.data.split import split_source
-from srez.run.resume import FIXED_OPTIONS, changed_options, kept_files, resumed_split
+from srez.run.resume import FIXED_OPTIONS, PARTS, changed_options, kept_files, resumed_split
 
 OPTIONS = dict.fromkeys(FIXED_OPTIONS, 1) | {
     "precision": "float32",
@@ -47,20 +47,31 @@ def folder(tmp_path, faces):
 
 @pytest.fixture
 def kept(folder):
+    """What a checkpoint keeps of the pictures, as read from its JSON."""
     source = open_source(folder)
-    return kept_files(source, split_source(source, 3, 0, 4))
+    return json.loads(json.dumps(kept_files(source, split_source(source, 3, 0, 4))))
+
+
+@pytest.fixture
+def many(monkeypatch):
+    """10 pictures are very many from here on: before `kept` or after it in a test's arguments."""
+    monkeypatch.setattr(srez.run.resume, "KEPT_BY_NAME", 10)
 
 
 def _names(source, numbers):
     return [source.names[number] for number in numbers]
 
 
+def _assert_same_split(split, source):
+    """Asserts that a split is the one that a new run makes of `source`."""
+    new = split_source(source, 3, 0, 4)
+    for part in PARTS:
+        np.testing.assert_array_equal(getattr(split, part), getattr(new, part))
+
+
 def test_the_split_is_the_same_when_nothing_has_changed(folder, kept):
     source = open_source(folder)
-    split = resumed_split("ckpt", kept, source)
-    again = split_source(source, 3, 0, 4)
-    for part in ("train", "validation", "test"):
-        np.testing.assert_array_equal(getattr(split, part), getattr(again, part))
+    _assert_same_split(resumed_split("ckpt", kept, source), source)
 
 
 def test_new_pictures_are_taken_for_training_alone(folder, kept):
@@ -97,27 +108,14 @@ def test_other_pictures_are_refused_as_such(folder, kept, tmp_path):
         resumed_split("ckpt", kept, open_source(tmp_path / "others"))
 
 
-@pytest.fixture
-def many(monkeypatch):
-    """From here on 10 pictures are very many."""
-    monkeypatch.setattr(srez.run.resume, "KEPT_BY_NAME", 10)
-
-
-@pytest.fixture
-def kept_of_many(many, folder):
+def test_of_very_many_pictures_little_is_kept_and_the_split_is_the_same(many, folder, kept):
+    assert len(json.dumps(kept)) < 600
+    assert kept["count"] == 24
     source = open_source(folder)
-    return json.loads(json.dumps(kept_files(source, split_source(source, 3, 0, 4))))
-
-
-def test_of_very_many_pictures_little_is_kept_and_the_split_is_the_same(folder, kept_of_many):
-    assert len(json.dumps(kept_of_many)) < 600
-    assert kept_of_many["count"] == 24
-    source = open_source(folder)
-    split, again = resumed_split("ckpt", kept_of_many, source), split_source(source, 3, 0, 4)
-    for part in ("train", "validation", "test"):
-        np.testing.assert_array_equal(getattr(split, part), getattr(again, part))
+    split = resumed_split("ckpt", kept, source)
+    _assert_same_split(split, source)
     assert split.note == "split by a seeded shuffle"
-    assert kept_files(source, split) == kept_of_many
+    assert kept_files(source, split) == kept
 
 
 @pytest.mark.parametrize(
@@ -129,10 +127,10 @@ def test_of_very_many_pictures_little_is_kept_and_the_split_is_the_same(folder, 
         (lambda folder: (folder / "list_eval_partition.txt").write_text("x"), "list of the split"),
     ],
 )
-def test_other_pictures_than_those_very_many_are_refused(folder, kept_of_many, change, message):
+def test_other_pictures_than_those_very_many_are_refused(many, folder, kept, change, message):
     change(folder)
     with pytest.raises(FileExistsError, match=f"^ckpt was trained .*{message}.*--noresume"):
-        resumed_split("ckpt", kept_of_many, open_source(folder))
+        resumed_split("ckpt", kept, open_source(folder))
 
 
 def test_a_run_that_was_kept_by_name_goes_on_by_name(folder, kept, many):

@@ -22,11 +22,8 @@ class _Cluster:
         return [int(mine) + other for mine, other in zip(numbers, self.others, strict=True)]
 
 
-def _progress(batch, done="", batches=100):
-    has_all = batch >= batches
-    return types.SimpleNamespace(
-        batch=batch, done=done, has_all_batches=has_all, totals=Totals(batches, None)
-    )
+def _progress(batch, done=""):
+    return types.SimpleNamespace(batch=batch, done=done, totals=Totals(100, None))
 
 
 def test_one_process_stops_at_its_total_or_after_a_signal(capsys):
