@@ -89,7 +89,8 @@ def _watch(trainers, came, grace, kill_after):
         if not living:
             return first
         for number in came[passed_on:]:
-            _send(living, number if passed_on == 0 else signal.SIGKILL)
+            for child in living:
+                child.send(number if passed_on == 0 else signal.SIGKILL)
             passed_on += 1
         if ultimatums and time.monotonic() > ultimatums[0][0]:
             _, number = ultimatums.pop(0)
@@ -97,13 +98,9 @@ def _watch(trainers, came, grace, kill_after):
             if not (came and number == signal.SIGTERM):
                 names = ", ".join(f"worker {child.name}" for child in living)
                 complain(f"{names} still there: sending {number.name}")
-                _send(living, number)
+                for child in living:
+                    child.send(number)
         time.sleep(POLL)
-
-
-def _send(children, number):
-    for child in children:
-        child.send(number)
 
 
 def _report(first):

@@ -63,6 +63,7 @@ class Replicas:
         if self.count == 1 or self.sync:
             return
         variables = [value for network in networks for value in network.non_trainable_variables]
+        # They are means themselves: it is the same at each step or once before saving.
         means = self._context().all_reduce("MEAN", [tf.identity(value) for value in variables])
         for variable, mean in zip(variables, means, strict=True):
             variable.assign(mean)

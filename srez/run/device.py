@@ -26,7 +26,8 @@ def set_up(log_device_placement, deterministic=False):
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if gpus:
-        return f"Training on {_details(gpus[0]).get('device_name', gpus[0].name)}."
+        details = tf.config.experimental.get_device_details(gpus[0])
+        return f"Training on {details.get('device_name', gpus[0].name)}."
     line = f"Training on the CPU, {os.cpu_count()} cores."
     if shutil.which("nvidia-smi"):
         line += (
@@ -52,11 +53,8 @@ def choose_precision(precision):
 def has_bfloat16(gpus):
     """Whether the GPUs multiply bfloat16 natively; without GPUs, whether this CPU does."""
     if gpus:
-        capabilities = [_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
+        details = map(tf.config.experimental.get_device_details, gpus)
+        capabilities = [each.get("compute_capability", (0, 0)) for each in details]
         return min(capabilities) >= _BFLOAT16_COMPUTE_CAPABILITY
     cpuinfo = Path("/proc/cpuinfo")
     return cpuinfo.exists() and bool(_BFLOAT16_CPU_FLAGS & set(cpuinfo.read_text().split()))
-
-
-def _details(gpu):
-    return tf.config.experimental.get_device_details(gpu)

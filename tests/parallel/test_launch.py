@@ -209,11 +209,7 @@ def test_workers_of_a_killed_launcher_save_and_end_or_are_killed(start, tmp_path
 
 
 def test_what_a_worker_leaves_behind_is_killed(start):
-    code = """
-import subprocess
-child = subprocess.Popen(["sleep", "60"])
-say(f"ready {child.pid}")"""
-    process = start(code)
+    process = start('import subprocess; say(f\'ready {subprocess.Popen(["sleep", "60"]).pid}\')')
     pids = _ready(process)
     _end(process, 0)
     _wait_for_the_end_of(pids, 2)

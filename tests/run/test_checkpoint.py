@@ -177,12 +177,6 @@ def test_a_second_trainer_is_refused_by_pid(tmp_path):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
 
 
-def test_a_stale_lock_is_no_obstacle(tmp_path):
-    (tmp_path / "lock").write_text("1")
-    with locked(tmp_path):
-        pass
-
-
 def test_a_folder_that_nothing_came_into_goes_again(tmp_path):
     with pytest.raises(OSError, match="too few"), locked(tmp_path / "checkpoint"):
         raise OSError("too few pictures")
