@@ -1,8 +1,12 @@
-"""Enlarges pictures four times with a trained generator."""
+"""Enlarges pictures four times with a trained generator.
 
-import collections
+Read from top to bottom: jobs -> read -> faces, or the square -> upscale -> put back -> write.
+"""
+
 import concurrent.futures
 import dataclasses
+import itertools
+import os
 import sys
 from pathlib import Path
 
@@ -21,22 +25,28 @@ from srez.pictures.image import (
     centre_square,
     comparison_grid,
     read_image,
+    to_uint8,
     write_image,
 )
 from srez.pictures.resize import interpolate
 from srez.quality.descriptors import find_faces, missing
+from srez.quality.metrics import lr_psnr, shown
 from srez.run.weights import load_generator, upscale
 from srez_model import SCALE
 
+INVENTED = "Made by srez: the details are invented."  # in each result's file
+INVENTED_GAIN = 4  # in the map of what is invented: a quarter of the range is white
+STRIP = 64  # rows of a picture measured at a time
 COMPARISON_SIDE = 256  # pixels; a small picture is magnified to about that for the eye
 
 
 def infer(options):
     """Enlarges the picture, or each one in the folder, that the options name.
 
-    Writes PNG to `infer_output`, and beside it a comparison of input, bicubic interpolation and
+    Writes PNG to `infer_output`, and next to it a comparison of input, bicubic interpolation and
     result. With `faces` "auto" the faces in a photo are enlarged, each by itself, and put back into
-    it. With `upscale_full` the whole picture is enlarged, `tile` pixels square at a time.
+    it. With `upscale_full` the whole picture is enlarged, `tile` pixels square at a time. With
+    `invented` the comparison shows where the faithful and the plausible result differ.
 
     Raises:
         OSError: no checkpoint, no input, output over the input, or some pictures of a folder
@@ -44,11 +54,15 @@ def infer(options):
     """
     wants_faces = options.faces == "auto" and not options.upscale_full
     jobs = list_jobs(options.infer_input, options.infer_output, wants_faces)
-    generator, size = load_generator(options.checkpoint_dir, options.weights)
+    generator, weights = load_generator(options)
+    networks = [generator]
+    if options.invented:
+        networks += [weights.generator(end, options.consistent) for end in (0.0, 1.0)]
     if options.upscale_full:
-        failures = _infer_whole(jobs, generator, options.tile)
+        enlarger = Wholes(networks, options.tile, weights.margin)
     else:
-        failures = _infer_all(jobs, generator, size, options.infer_batch)
+        enlarger = Squares(networks, weights.sample_size // SCALE, options.infer_batch)
+    failures = enlarge_all(jobs, enlarger)
     if failures and not Path(options.infer_input).is_dir():
         raise failures[0]
     for failure in failures:
@@ -57,11 +71,124 @@ def infer(options):
         raise OSError(f"{len(failures)} of {len(jobs)} pictures failed, the others are written")
 
 
+def enlarge_all(jobs, enlarger):
+    """Does the jobs with a Squares or Wholes; returns the OSErrors of those that failed.
+
+    So many pictures are in memory as go through the network together, and their results are
+    written before the next ones are read.
+    """
+    for folder in {path.parent for job in jobs for path in (job.target, job.comparison)}:
+        folder.mkdir(parents=True, exist_ok=True)
+    failures, said = [], set()
+    is_quiet = len(jobs) == 1 or not sys.stderr.isatty()
+    with (
+        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm.tqdm(total=len(jobs), unit="picture", disable=is_quiet) as bar,
+    ):
+        for at in range(0, len(jobs), enlarger.at_once):
+            part = jobs[at : at + enlarger.at_once]
+            items = _without_failures(pool, enlarger.read, [(job,) for job in part], failures)
+            written = _without_failures(pool, _write, enlarger.enlarge(items), failures)
+            for line in itertools.chain(*written):
+                if line not in said:  # a tip is the same for all
+                    say(line)
+                said.add(line)
+            bar.update(len(part))
+    return failures
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A picture that was read: what of it goes through the network, and what to say about that."""
+
+    job: Job
+    low_res: np.ndarray  # [n, h, w, 3] in [0, 1]: the picture, or n faces
+    hows: list  # n lines for the console
+    eyes: np.ndarray | None = None  # [n, 2, 2] of the faces, or None
+    tip: str = ""  # on what to install, if anything
+
+
+class Squares:
+    """Enlarges the faces in a photo, if they are wanted and found, else the picture's square.
+
+    The networks take `size` pixels square, and `at_once` pictures at a time.
+    """
+
+    def __init__(self, networks, size, at_once):
+        self.networks = networks
+        self.size = size
+        self.at_once = at_once
+
+    def read(self, job):
+        """The Item of a job. Raises OSError: its picture can't be read."""
+        size = self.size
+        image = read_image(job.source)
+        is_photo = celeba_box(image) is None and not _is_tiny(image, size)
+        is_wanted = job.photo is not None and is_photo
+        tip = missing() if is_wanted else ""
+        eyes = find_faces(image) if is_wanted and not tip else ()
+        if len(eyes) > 0:
+            low_res = np.stack([align_face(image, pair, size) for pair in eyes])
+            hows = [describe_face(pair, size, SCALE * size) for pair in eyes]
+        else:
+            eyes = None
+            low_res, how = to_low_res(image, size)
+            hows = [f"no face found: {how}" if is_wanted and not tip else how]
+        source = f"{printable(str(job.source))} ({image.shape[1]}x{image.shape[0]}"
+        return Item(job, low_res, [f"{source}, {how})" for how in hows], eyes, tip)
+
+    def enlarge(self, items):
+        """Yields each item with the networks' results [n, 4h, 4w, 3]; one size goes together."""
+        items = sorted(items, key=lambda item: item.low_res.shape[1:])
+        for _, same in itertools.groupby(items, key=lambda item: item.low_res.shape[1:]):
+            same = list(same)
+            low_res = np.concatenate([item.low_res for item in same])
+            cuts = np.cumsum([len(item.low_res) for item in same])[:-1]
+            results = [
+                np.split(upscale(network, low_res, self.at_once), cuts) for network in self.networks
+            ]
+            yield from zip(same, zip(*results, strict=True), strict=True)
+
+
+class Wholes:
+    """Enlarges whole pictures one by one, in tiles of `tile` pixels square with a `margin`."""
+
+    at_once = 1
+
+    def __init__(self, networks, tile, margin):
+        self.networks = [as_graph(network) for network in networks]
+        self.tile = tile
+        self.margin = margin
+
+    def read(self, job):
+        """The Item of a job. Raises OSError: its picture can't be read, or is too large."""
+        image = read_image(job.source)
+        source = _name_and_size(job.source, image)
+        if image.shape[0] * image.shape[1] * SCALE**2 > MAX_PIXELS:
+            raise OSError(
+                f"{source}: four times that is more than {MAX_PIXELS:,} pixels: "
+                "give a smaller picture, or do without --upscale_full"
+            )
+        return Item(job, image[None] / np.float32(255.0), [source])
+
+    def enlarge(self, items):
+        """Yields each item with the networks' results uint8 [1, 4h, 4w, 3]."""
+        for item in items:
+            yield (
+                item,
+                [
+                    upscale_tiled(network, item.low_res[0], self.tile, self.margin)[None]
+                    for network in self.networks
+                ],
+            )
+
+
 def to_low_res(image, size):
     """A picture, uint8 [H, W, 3], as the network's input [1, h, w, 3] in [0, 1], and how in words.
 
     A 178x218 picture is taken for an aligned CelebA one: its box, averaged to size x size. One of
-    at most 2 * size pixels is taken as it is. Of any other the largest centred square is averaged.
+    at most 2 * size pixels is taken as it is. From any other the largest centred square is taken
+    and averaged.
     """
     if _is_tiny(image, size):
         how, crop = "taken as it is", image
@@ -75,153 +202,66 @@ def to_low_res(image, size):
     return low_res.numpy(), how
 
 
-@dataclasses.dataclass(frozen=True)
-class _Item:
-    """A picture that was read: what of it goes through the network, and what to say about that."""
-
-    job: Job
-    low_res: np.ndarray  # [n, h, w, 3] in [0, 1]: the picture, or n faces
-    hows: list  # n lines for the console
-    eyes: np.ndarray | None  # [n, 2, 2] of the faces, or None
-    tip: str  # on what to install, if anything
-
-
-def _infer_all(jobs, generator, size, infer_batch):
-    """Does the jobs, reading and writing beside the network; returns the OSErrors of those failed.
-
-    Pictures of one size go through the network together, `infer_batch` at a time.
-    """
-    _make_folders(jobs)
-    failures, writes, waiting = [], [], collections.defaultdict(list)
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-
-        def flush(ready):
-            for item, results in _upscale_items(generator, ready, infer_batch):
-                writes.append(pool.submit(_write, item, results))
-
-        reads = [pool.submit(_read, job, size) for job in jobs]
-        for read in tqdm.tqdm(reads, unit="picture", disable=_is_quiet(jobs)):
-            try:
-                item = read.result()
-            except OSError as error:
-                failures.append(error)
-                continue
-            shape = item.low_res.shape[1:]
-            waiting[shape].append(item)
-            if sum(len(item.low_res) for item in waiting[shape]) >= infer_batch:
-                flush(waiting.pop(shape))
-        for ready in waiting.values():
-            flush(ready)
-        said = set()
-        for write in writes:
-            try:
-                lines = write.result()
-            except OSError as error:
-                failures.append(error)
-                continue
-            for line in lines:
-                if line not in said:  # a tip is the same for all
-                    say(line)
-                said.add(line)
-    return failures
-
-
-def _upscale_items(generator, items, infer_batch):
-    """Gives each item with its results [n, 4h, 4w, 3]; the items' pictures are of one size."""
-    low_res = np.concatenate([item.low_res for item in items])
-    results = upscale(generator, low_res, infer_batch)
-    ends = np.cumsum([len(item.low_res) for item in items])
-    return zip(items, np.split(results, ends[:-1]), strict=True)
-
-
-def _make_folders(jobs):
-    for folder in {path.parent for job in jobs for path in (job.target, job.comparison)}:
-        folder.mkdir(parents=True, exist_ok=True)
-
-
-def _is_quiet(jobs):
-    return len(jobs) == 1 or not sys.stderr.isatty()
+def _without_failures(pool, function, calls, failures):
+    """What the function returns for each call's arguments; an OSError goes to `failures`."""
+    found = []
+    for future in [pool.submit(function, *arguments) for arguments in calls]:
+        try:
+            found.append(future.result())
+        except OSError as error:
+            failures.append(error)
+    return found
 
 
 def _is_tiny(image, size):
     return max(image.shape[:2]) <= 2 * size
 
 
-def _read(job, size):
-    """The item of a job: the faces in a photo, if they are wanted and found, else the picture."""
-    image = read_image(job.source)
-    is_photo = celeba_box(image) is None and not _is_tiny(image, size)
-    is_wanted = job.photo is not None and is_photo
-    tip = missing() if is_wanted else ""
-    eyes = find_faces(image) if is_wanted and not tip else ()
-    if len(eyes) > 0:
-        low_res = np.stack([align_face(image, pair, size) for pair in eyes])
-        hows = [describe_face(pair, size, SCALE * size) for pair in eyes]
-    else:
-        eyes = None
-        low_res, how = to_low_res(image, size)
-        hows = [f"no face found: {how}" if is_wanted and not tip else how]
-    source = f"{printable(str(job.source))} ({image.shape[1]}x{image.shape[0]}"
-    return _Item(job, low_res, [f"{source}, {how})" for how in hows], eyes, tip)
+def _write(item, outputs):
+    """Writes an item's results [n, H, W, 3] and what belongs to them; returns console lines.
 
-
-def _write(item, results):
-    """Writes an item's results [n, H, W, 3] and what belongs to them; returns console lines."""
+    `outputs` are those results, and those of the faithful and the plausible network if asked for.
+    """
+    results, *ends = outputs
     job, lines = item.job, [item.tip] if item.tip else []
-    for target, how, result in zip(job.targets(len(results)), item.hows, results, strict=True):
-        write_image(target, result)
-        lines.append(f"{how} -> {_name_and_size(target, result)}")
+    for target, how, low_res, result in zip(
+        job.targets(len(results)), item.hows, item.low_res, results, strict=True
+    ):
+        true = _trueness(low_res, result)
+        write_image(target, result, f"{INVENTED} {true}.")
+        lines.append(f"{how} -> {_name_and_size(target, result)}, {true}")
     if item.eyes is not None:
         # Read again: to keep the photos of a whole folder would take too much memory.
         image = read_image(job.source)
         photo = put_back(image, item.eyes, results)
         job.photo.parent.mkdir(exist_ok=True)
-        write_image(job.photo, photo)
+        write_image(job.photo, photo, INVENTED)
         times = photo.shape[0] // image.shape[0]
         how = "the photo" if times == 1 else f"the photo, {times} times as large,"
         lines.append(f"{how} with faces put back -> {_name_and_size(job.photo, photo)}")
-    _write_comparison(job.comparison, item.low_res, results)
+    low_res, *columns = middle(item.low_res, results, *ends)
+    columns = [to_uint8(column) / np.float32(255.0) for column in columns]
+    if ends:
+        faithful, plausible = columns[1:]
+        invented = np.abs(plausible - faithful).mean(axis=3, keepdims=True).repeat(3, axis=3)
+        columns[1:] = [INVENTED_GAIN * invented]
+        levels = 255 * invented.mean()
+        lines.append(f"invented: {levels:.1f} of 255 levels on average, see {job.comparison}")
+    plain = [interpolate(low_res, method).numpy() for method in ("nearest", "bicubic")]
+    magnify = max(COMPARISON_SIDE // max(columns[0].shape[1:3]), 1)
+    write_image(job.comparison, comparison_grid([*plain, *columns], magnify))
     return lines
 
 
-def _write_comparison(path, low_res, results):
-    """Writes inputs [n, h, w, 3], bicubic interpolation and results [n, H, W, 3], side by side."""
-    shape = results.shape[1:3]
-    columns = [
-        interpolate(low_res, "nearest").numpy(),
-        interpolate(low_res, "bicubic").numpy(),
-        results,
-    ]
-    write_image(path, comparison_grid(columns, max(COMPARISON_SIDE // max(shape), 1)))
+def _trueness(low_res, result):
+    """How well a result [4H, 4W, 3] as 8 bits averages back to low_res [H, W, 3], in words."""
+    errors = []
+    for top in range(0, len(low_res), STRIP):
+        rows = low_res[None, top : top + STRIP]
+        images = to_uint8(result[None, SCALE * top : SCALE * (top + STRIP)]) / np.float32(255.0)
+        errors += [10 ** (-lr_psnr(images, rows)[0] / 10)] * rows.shape[1]
+    return f"averages back to its input at {shown('lr_psnr', -10 * np.log10(np.mean(errors)))}"
 
 
 def _name_and_size(path, image):
     return f"{printable(str(path))} ({image.shape[1]}x{image.shape[0]})"
-
-
-def _infer_whole(jobs, generator, tile):
-    """Enlarges the jobs' pictures as wholes; returns the OSErrors of those that failed."""
-    _make_folders(jobs)
-    network, failures = as_graph(generator), []
-    for job in jobs:
-        try:
-            say(_enlarge_whole(job, network, tile))
-        except OSError as error:
-            failures.append(error)
-    return failures
-
-
-def _enlarge_whole(job, network, tile):
-    """Enlarges one picture and compares its middle; returns the line for the console."""
-    image = read_image(job.source)
-    height, width, _ = image.shape
-    source = _name_and_size(job.source, image)
-    if height * width * SCALE**2 > MAX_PIXELS:
-        raise OSError(
-            f"{source}: four times that is more than {MAX_PIXELS:,} pixels: "
-            "give a smaller picture, or do without --upscale_full"
-        )
-    result = upscale_tiled(network, image, tile)
-    write_image(job.target, result)
-    _write_comparison(job.comparison, *middle(image, result))
-    return f"{source} -> {_name_and_size(job.target, result)}"

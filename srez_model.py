@@ -9,9 +9,16 @@ import functools
 import math
 
 import keras
-import tensorflow as tf
+import numpy as np
+from keras import ops
 
 SCALE = 4  # output pixels per input pixel, along each side
+# Input pixels around a place that the generator's output there depends on: 4 convolutions of 3x3
+# at the input's resolution (4 pixels), 4 and an up-convolution at twice that (2.5), one of each at
+# four times it (0.5). Batch norm at inference is the same everywhere.
+RADIUS = 7
+PROJECTION_RADIUS = 16  # each projection looks two pixels further
+PROJECTIONS = 8  # times that outputs are moved towards their input; then they have converged
 RES_UNITS = (256, 128, 96)  # channels of the generator's stages, from low to high resolution
 RES_BLOCKS = 2  # residual blocks per stage; the last stage is a plain tail instead
 DISCRIMINATOR_UNITS = (64, 128, 256, 512)  # channels of its stride-2 layers
@@ -46,9 +53,48 @@ def build_discriminator(channels=3, precision="float32", sync=False):
         return _discriminator(channels, functools.partial(_norm_relu, sync=sync))
 
 
+def consistent(generator):
+    """The generator with its output projected: see `project`. The weights are shared."""
+    low_res = keras.Input((None, None, 3))
+    return keras.Model(low_res, project(generator(low_res), low_res), name="generator")
+
+
+def project(images, low_res):
+    """Moves images [B, 4H, 4W, 3], as little as need be, to average to low_res [B, H, W, 3].
+
+    y + U(x - D(y)), with D the 4x4 averages and U bicubic enlargement, again and again; then
+    clipped to [0, 1].
+    """
+    enlarge = bicubic_layer()
+    for _ in range(PROJECTIONS):
+        images = images + enlarge(low_res - area_downscale(images))
+    return ops.clip(images, 0.0, 1.0)
+
+
+def bicubic_layer():
+    """A layer that maps [B, H, W, 3] to [B, 4H, 4W, 3] by Keys' cubic interpolation.
+
+    Within two pixels of the border its weights don't add up to 1.
+    """
+    at = np.abs((np.arange(-6, 10) + 0.5) / SCALE - 0.5)  # distances, in input pixels
+    near = (1.5 * at - 2.5) * at**2 + 1
+    far = ((-0.5 * at + 2.5) * at - 4) * at + 2
+    line = np.where(at < 1, near, far)
+    kernel = np.outer(line, line)[:, :, None, None] * np.eye(3)  # each channel by itself
+    return keras.layers.Conv2DTranspose(
+        3,
+        len(line),
+        SCALE,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.Constant(kernel),
+        trainable=False,
+    )
+
+
 def area_downscale(images):
     """Averages each 4x4 square: [B, 4H, 4W, C] to [B, H, W, C], the range unchanged."""
-    return tf.nn.avg_pool2d(images, SCALE, SCALE, padding="VALID")
+    return ops.average_pool(images, SCALE, SCALE, data_format="channels_last")
 
 
 def generator_loss(fake_logits, generated, low_res, l1_factor):
@@ -62,19 +108,19 @@ def generator_loss(fake_logits, generated, low_res, l1_factor):
 
 def adversarial_loss(fake_logits):
     """Scalar: cross-entropy of the fake logits [B, 1] with the label "real"."""
-    return _cross_entropy(fake_logits, tf.ones_like(fake_logits))
+    return _cross_entropy(fake_logits, ops.ones_like(fake_logits))
 
 
 def l1_loss(generated, low_res):
     """Scalar: mean absolute difference of the downscaled output [B, 4H, 4W, C] and the input."""
-    return tf.reduce_mean(tf.abs(area_downscale(generated) - low_res))
+    return ops.mean(ops.abs(area_downscale(generated) - low_res))
 
 
 def discriminator_losses(real_logits, fake_logits):
     """Scalars (real, fake): cross-entropy of each [B, 1] with its label; the loss is their sum."""
     return (
-        _cross_entropy(real_logits, tf.ones_like(real_logits)),
-        _cross_entropy(fake_logits, tf.zeros_like(fake_logits)),
+        _cross_entropy(real_logits, ops.ones_like(real_logits)),
+        _cross_entropy(fake_logits, ops.zeros_like(fake_logits)),
     )
 
 
@@ -99,18 +145,18 @@ class UpConv2DTranspose(keras.layers.Conv2DTranspose):
 
     def folded_kernel(self):
         """The kernel [4, 4, filters, C] of the one transposed convolution that both steps are."""
-        kernel = tf.convert_to_tensor(self.kernel)
+        kernel = ops.convert_to_tensor(self.kernel)
         return sum(
-            tf.pad(kernel, ((top, 1 - top), (left, 1 - left), (0, 0), (0, 0)))
+            ops.pad(kernel, ((top, 1 - top), (left, 1 - left), (0, 0), (0, 0)))
             for top in (0, 1)
             for left in (0, 1)
         )
 
     def call(self, inputs):
         """Maps [B, H, W, C] to [B, 2H, 2W, filters]."""
-        batch, height, width, _ = tf.unstack(tf.shape(inputs))
-        shape = (batch, 2 * height, 2 * width, self.filters)
-        return tf.nn.conv2d_transpose(inputs, self.folded_kernel(), shape, strides=2) + self.bias
+        return self.bias + ops.conv_transpose(
+            inputs, self.folded_kernel(), 2, "same", data_format="channels_last"
+        )
 
 
 def _generator(channels, norm_relu):
@@ -190,4 +236,4 @@ def _policy(precision):
 
 
 def _cross_entropy(logits, labels):
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
+    return ops.mean(ops.binary_crossentropy(labels, logits, from_logits=True))

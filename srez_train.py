@@ -5,6 +5,7 @@ Read from top to bottom: `train` sets a training up, `Run` is its loop, `Trainer
 
 import contextlib
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from srez.data.source import open_source
 from srez.data.split import MAX_VALIDATION
 from srez.drawn.faces import NOTICE
 from srez.files import write_text
+from srez.modern import FAITHFUL, Modern
 from srez.parallel.cluster import Cluster
 from srez.parallel.replicas import Replicas
 from srez.pictures.bad import BadImages
@@ -58,7 +60,8 @@ def train(options):
         precision = device.choose_precision(options.precision)
         say(f"{cluster}\nComputing in {precision}.")
         cluster.check(options.batch_size, options.jit_compile, options.cache)
-        warn_of_schedule(options.train_batches, options.learning_rate_half_life)
+        if options.recipe == "original":
+            warn_of_schedule(options.train_batches, options.learning_rate_half_life)
         options = dataclasses.replace(
             options, dataset=options.training_dataset, precision=precision
         )
@@ -78,30 +81,28 @@ def train(options):
                 Run(trainer, cluster, source, start).loop(stopping)
 
 
-class Trainer:
-    """The networks, optimizers and counters of a training, and the step that advances them.
+class Original:
+    """The recipe of 2016: the networks and losses of srez_model, and Adam with a falling rate.
 
-    `options` are srez.options.Options, but the precision is not "auto". Under a tf.distribute
-    `strategy` with several replicas each of them takes its share of every batch.
+    `replicas` are the parallel.replicas.Replicas that take each step together.
     """
 
-    def __init__(self, options, strategy=None):
-        self.options = options
-        self.replicas = Replicas(strategy, options.sync_batch_norm)
-        with self.replicas.strategy.scope():
-            self._build()
-        self.batch = tf.Variable(0, trainable=False, dtype=tf.int64)
-        self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)
-        self._step = tf.function(self._train_step, jit_compile=options.jit_compile)
+    more_state = {}
+    losses = {  # on the console, by their titles
+        "G_Loss": "loss/gene_loss",
+        "D_Real_Loss": "loss/disc_real_loss",
+        "D_Fake_Loss": "loss/disc_fake_loss",
+    }
 
-    def _build(self):
-        keras.utils.set_random_seed(self.options.random_seed)
-        precision, sync = self.options.precision, self.replicas.sync
+    def __init__(self, options, replicas):
+        self.options = options
+        self.replicas = replicas
+        precision, sync = options.precision, replicas.sync
         self.generator = srez_model.build_generator(precision=precision, sync=sync)
         self.discriminator = srez_model.build_discriminator(precision=precision, sync=sync)
-        # Its batch statistics are those of the last batch seen: see `refresh_average`.
+        # Its batch statistics are those of the last batch seen: see `Trainer.refresh_average`.
         self.average = srez_model.build_generator(momentum=0.0, precision=precision)
-        self.average.set_weights(self.generator.get_weights())
+        self.first_learning_rate = options.learning_rate_start
         self.generator_optimizer = self._optimizer(self.generator)
         self.discriminator_optimizer = self._optimizer(self.discriminator)
 
@@ -118,47 +119,21 @@ class Trainer:
         optimizer.build(network.trainable_variables)
         return optimizer
 
-    @property
-    def state(self):
-        """All that a checkpoint holds of the training, by name."""
-        return {
-            "average": self.average,
-            "batch": self.batch,
-            "discriminator": self.discriminator,
-            "discriminator_optimizer": self.discriminator_optimizer,
-            "generator": self.generator,
-            "generator_optimizer": self.generator_optimizer,
-            "seconds": self.seconds,
-        }
+    def stage(self, batch):
+        """The same for all batches."""
+        return "adversarial"
 
-    def train_step(self, low_res, high_res):
-        """Updates both networks from one forward pass; returns scalars by TensorBoard name.
+    def decay(self, batch):
+        """The decay of the weights' average at a batch, both float32 scalars."""
+        return tf.minimum(self.options.ema, (1.0 + batch) / (10.0 + batch))
 
-        low_res [B, H, W, 3] and high_res [B, 4H, 4W, 3] are float32 in [0, 1]: the batch, or of
-        several processes' batch this one's share.
-        """
-        return self._step(*self.replicas.share_out(low_res, high_res))
-
-    def _train_step(self, low_res, high_res):
-        scalars = self.replicas.run(self._replica_step, low_res, high_res)
-        self.batch.assign_add(1)
-        self._update_average()
-        return scalars
-
-    def _replica_step(self, low_res, high_res):
-        scalars, generator_gradients, discriminator_gradients = self.gradients(low_res, high_res)
-        self.replicas.apply(self.generator_optimizer, generator_gradients)
-        self.replicas.apply(self.discriminator_optimizer, discriminator_gradients)
-        self.replicas.average_statistics(self.generator, self.discriminator)
-        return self.replicas.mean(scalars)
-
-    def gradients(self, low_res, high_res):
+    def gradients(self, low_res, high_res, batch, stage):
         """(scalars, the generator's gradients, the discriminator's), of one forward pass.
 
         In float16 the gradients are those of the scaled losses, as the optimizers expect them.
         """
         with tf.GradientTape(persistent=True) as tape:
-            generated = self.generator(low_res + self._noise(low_res), training=True)
+            generated = self.generator(low_res + self._noise(low_res, batch), training=True)
             fake_logits = self.discriminator(generated, training=True)
             real_logits = self.discriminator(high_res, training=True)
             gene_loss = srez_model.generator_loss(
@@ -185,44 +160,127 @@ class Trainer:
             tape.gradient(scaled_disc_loss, self.discriminator.trainable_variables),
         )
 
-    def _noise(self, low_res):
+    def _noise(self, low_res, batch):
         """The noise on a share of the batch: that of the whole batch, cut."""
         shape = self.replicas.whole(tf.shape(low_res))
-        seed = batch_seed(self.options.random_seed, NOISE_STREAM, self.batch)
+        seed = batch_seed(self.options.random_seed, NOISE_STREAM, batch)
         noise = tf.random.stateless_normal(
             shape, seed, stddev=self.options.noise_level, dtype=low_res.dtype
         )
         return self.replicas.mine(noise)
 
-    def _update_average(self):
-        batch = tf.cast(self.batch, tf.float32)
-        decay = tf.minimum(self.options.ema, (1.0 + batch) / (10.0 + batch))
 
-        def update(average, weight):
-            average.assign(weight + tf.cast(decay, weight.dtype) * (average - weight))
+RECIPES = {"original": Original, "modern": Modern}
 
-        for average, weight in zip(
-            self.average.trainable_variables, self.generator.trainable_variables, strict=True
+
+class Trainer:
+    """The networks, optimizers and counters of a training, and the step that advances them.
+
+    `options` are srez.options.Options, but the precision is not "auto". Under a tf.distribute
+    `strategy` with several replicas each of them takes its share of every batch.
+    """
+
+    def __init__(self, options, strategy=None):
+        self.options = options
+        self.replicas = Replicas(strategy, options.sync_batch_norm)
+        with self.replicas.strategy.scope():
+            keras.utils.set_random_seed(options.random_seed)
+            self.recipe = recipe = RECIPES[options.recipe](options, self.replicas)
+            recipe.average.set_weights(recipe.generator.get_weights())
+        self.generator, self.discriminator = recipe.generator, recipe.discriminator
+        self.average = recipe.average
+        self.generator_optimizer = recipe.generator_optimizer
+        self.discriminator_optimizer = recipe.discriminator_optimizer
+        with tf.device("CPU"):  # where the host reads it without waiting for a GPU
+            self.batch = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self.seconds = tf.Variable(0.0, trainable=False, dtype=tf.float64)
+        self._step = tf.function(self._train_step, jit_compile=options.jit_compile)
+
+    @property
+    def state(self):
+        """All that a checkpoint holds of the training, by name."""
+        return self.recipe.more_state | {
+            "average": self.average,
+            "batch": self.batch,
+            "discriminator": self.discriminator,
+            "discriminator_optimizer": self.discriminator_optimizer,
+            "generator": self.generator,
+            "generator_optimizer": self.generator_optimizer,
+            "seconds": self.seconds,
+        }
+
+    def train_step(self, low_res, high_res):
+        """Updates both networks from one forward pass; returns scalars by TensorBoard name.
+
+        low_res [B, H, W, 3] and high_res [B, 4H, 4W, 3] are float32 in [0, 1]: the batch, or of
+        several processes' batch this one's share.
+        """
+        stage = self.recipe.stage(int(self.batch))
+        return self._step(*self.replicas.share_out(low_res, high_res), stage)
+
+    def _train_step(self, low_res, high_res, stage):
+        step = functools.partial(self._replica_step, stage=stage)
+        scalars = self.replicas.run(step, low_res, high_res)
+        self.batch.assign_add(1)
+        self._update_average(stage)
+        return scalars
+
+    def _replica_step(self, low_res, high_res, stage):
+        scalars, *gradients = self.gradients(low_res, high_res, stage)
+        optimizers = self.generator_optimizer, self.discriminator_optimizer
+        for optimizer, of_network in zip(optimizers, gradients, strict=True):
+            if of_network:
+                self.replicas.apply(optimizer, of_network)
+        self.replicas.average_statistics(self.generator, self.discriminator)
+        return self.replicas.mean(scalars)
+
+    def gradients(self, low_res, high_res, stage="adversarial"):
+        """(scalars, the generator's gradients, the discriminator's) of the recipe."""
+        return self.recipe.gradients(low_res, high_res, self.batch, stage)
+
+    def _update_average(self, stage):
+        decay = self.recipe.decay(tf.cast(self.batch, tf.float32))
+        self._move(self.average, self.generator, decay)
+        if stage == FAITHFUL:
+            self._move(self.recipe.faithful, self.average, 0.0)
+
+    def _move(self, average, network, decay):
+        """Takes the average's weights to `decay` times their distance from the network's."""
+
+        def update(variable, weight):
+            variable.assign(weight + tf.cast(decay, weight.dtype) * (variable - weight))
+
+        for variable, weight in zip(
+            average.trainable_variables, network.trainable_variables, strict=True
         ):
             extended = self.replicas.strategy.extended
-            extended.update(average.value, update, args=(weight.value,))
+            extended.update(variable.value, update, args=(weight.value,))
 
     def refresh_average(self, low_res_batches):
         """Re-estimates the average's batch statistics: their mean over the batches [B, H, W, 3].
 
         Its weights never were in one network with the moving statistics of training, so it needs
-        its own: https://arxiv.org/abs/1803.05407.
+        its own: https://arxiv.org/abs/1803.05407. Without batch norm there is nothing to do.
         """
-        statistics = [self._batch_statistics(low_res) for low_res in low_res_batches]
-        for variable, *values in zip(
-            self.average.non_trainable_variables, *statistics, strict=True
-        ):
+        if not self._statistics:
+            return
+        found = [self._batch_statistics(low_res) for low_res in low_res_batches]
+        for variable, *values in zip(self._statistics, *found, strict=True):
             variable.assign(tf.add_n(values) / len(values))
+
+    @property
+    def _statistics(self):
+        return [
+            variable
+            for layer in self.average.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+            for variable in layer.non_trainable_variables
+        ]
 
     @tf.function(reduce_retracing=True)
     def _batch_statistics(self, low_res):
         self.average(low_res, training=True)
-        return [tf.identity(variable) for variable in self.average.non_trainable_variables]
+        return [tf.identity(variable) for variable in self._statistics]
 
 
 class Run:
@@ -257,7 +315,9 @@ class Run:
             len(start.split.train),
         )
         self.logs = Logs(options.train_dir, batch) if cluster.is_chief else NoLogs()
-        self.progress = Progress(totals, batch, seconds, options.batch_size, pictures, self.logs)
+        self.progress = Progress(
+            totals, batch, seconds, options.batch_size, pictures, self.logs, trainer.recipe.losses
+        )
         self.checkpoints = Checkpoints(
             options.checkpoint_dir,
             options.checkpoint_period,
@@ -265,7 +325,10 @@ class Run:
             options.keep_every,
             batch,
         )
-        self.watch = Watch(trainer.state, options.learning_rate_start)
+        self.network = trainer.average  # for sheets and validation
+        if options.recipe == "original" and options.consistent == "on":
+            self.network = srez_model.consistent(trainer.average)
+        self.watch = Watch(trainer.state, trainer.recipe.first_learning_rate)
         self.test_faces, self.validation = None, Validation(None)
         if cluster.is_chief:
             self._load_faces()
@@ -296,8 +359,9 @@ class Run:
         if self.cluster.is_chief:
             self._write_start(batch)
         share = self.cluster.share(self.options.batch_size)
+        stop = stopping.now(progress)
         with progress, contextlib.closing(self.batches.iterate(batch, share)) as batches:
-            while not stopping.now(progress):
+            while not stop:
                 with progress.waiting():
                     low_res, high_res = next(batches)
                 scalars = trainer.train_step(low_res, high_res)
@@ -307,10 +371,9 @@ class Run:
                 if shown:
                     self._check(batch)
                     self.watch.warn(batch, shown)
+                stop = stopping.now(progress)
                 if self.cluster.is_chief:
-                    self._write_what_is_due(batch)
-        if self.cluster.is_chief:
-            self._write_last(batch, stopping.signal)
+                    self._write_what_is_due(batch, stop, finished=stop and not stopping.signal)
         self.cluster.wait_for_all()  # the chief has saved
         if stopping.signal:
             saved = f"Saved at batch {batch}: the same command goes on from there."
@@ -328,43 +391,37 @@ class Run:
         if batch == 0:
             self.write_sheet(0)
 
-    def _write_what_is_due(self, batch):
-        options = self.options
-        if batch % options.summary_period == 0:
-            self.write_sheet(batch)
-        if options.evaluate_period and batch % options.evaluate_period == 0:
-            self.evaluate(batch)
-        if self.checkpoints.is_due(batch, is_last=bool(self.progress.done)):
-            self._refresh_average(
-                batch, batch - self.checkpoints.saved_batch, **CHECKPOINT_STATISTICS
-            )
-            if not self._save(batch, self.best):
-                say("Training goes on; the next try is in a minute.")
+    def _write_what_is_due(self, batch, stop, finished):
+        """Writes the sheet, the measurement and the checkpoint that are due.
 
-    def _write_last(self, batch, signal_number):
-        """Writes what a finished training leaves, and saves what is not saved yet."""
-        options, since = self.options, batch - self.checkpoints.saved_batch
-        if not signal_number:
-            since = options.checkpoint_period
-            if batch % options.summary_period:
-                self.write_sheet(batch)
-            if options.evaluate_period and batch % options.evaluate_period:
-                self.evaluate(batch)
-        if self.checkpoints.saved_batch == batch:
+        A finished training writes all three; one that has to stop writes the checkpoint.
+        """
+        options = self.options
+        if finished or batch % options.summary_period == 0:
+            self.write_sheet(batch)
+        if options.evaluate_period and (finished or batch % options.evaluate_period == 0):
+            self.evaluate(batch)
+        if not self.checkpoints.is_due(batch, stop):
             return
-        self._refresh_average(batch, since, **CHECKPOINT_STATISTICS)
-        if not self._save(batch, self.best):
+        since = batch - self.checkpoints.saved_batch
+        self._refresh_average(
+            batch, options.checkpoint_period if finished else since, **CHECKPOINT_STATISTICS
+        )
+        if self._save(batch, self.best):
+            return
+        if stop:
             raise OSError(
                 f"the last checkpoint could not be written to --checkpoint_dir="
                 f"{options.checkpoint_dir}: make room; the one before is whole, and the same "
                 "command goes on from it"
             )
+        say("Training goes on; the next try is in a minute.")
 
     def write_sheet(self, batch):
         """Writes train_dir/batch%06d_out.png, a row per test face, and shows it in TensorBoard."""
         self._refresh_average(batch, self.options.summary_period, **SHEET_STATISTICS)
         low_res, high_res = self.test_faces
-        generated = self.trainer.average(low_res, training=False)
+        generated = self.network(low_res, training=False)
         plain = (interpolate(low_res, method) for method in ("nearest", "bicubic"))
         sheet = comparison_grid([*plain, generated, high_res])
         with self.logs.tolerating("sheets"):
@@ -374,7 +431,7 @@ class Run:
     def evaluate(self, batch):
         """Measures the average on the validation faces, logs it, and saves it if it is the best."""
         self._refresh_average(batch, self.options.evaluate_period, **CHECKPOINT_STATISTICS)
-        rows, best = self.validation.measure(batch, self.trainer.average, self.best)
+        rows, best = self.validation.measure(batch, self.network, self.best)
         if rows:
             self.logs.scalars(batch, rows, METRICS)
         if best is not self.best and self._save(batch, best):

@@ -55,8 +55,8 @@ class ManyAverages(Trainer):
             for name in AVERAGES
         }
 
-    def _update_average(self):
-        super()._update_average()
+    def _update_average(self, stage):
+        super()._update_average(stage)
         batch = tf.cast(self.batch, tf.float32)
         for name, decay in AVERAGES.items():
             weights = self.generator.trainable_variables

@@ -7,6 +7,7 @@ docs/precision.svg, and prints the means from batch 600 on. Needs requirements/b
 """
 
 import csv
+import dataclasses
 import statistics
 import sys
 from pathlib import Path
@@ -90,7 +91,7 @@ def _measure(config):
     source = open_source(config.dataset)
     split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)
     _, *pair = load_pictures(source, split.test, config.sample_size)
-    generator, _ = load_generator(config.checkpoint_dir, "ema")
+    generator, _ = load_generator(dataclasses.replace(config, weights="ema", consistent="off"))
     found = mean_figures(generator, *map(eight_bit, pair), digits=2)
     return [found[name] for name in FIGURES]
 

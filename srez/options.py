@@ -23,7 +23,8 @@ ENLARGING = "Enlarging pictures"
 RESULTS = "Measuring, exporting, packing"
 OF_TRAINING = (USUAL, LEARNING, PICTURES, KEEPING, MACHINES)
 
-TRAIN_MINUTES = 20.0
+TRAIN_MINUTES = 20.0  # of the original recipe, if the user doesn't say
+ADVERSARIAL_BATCHES = 14_000  # of the modern one, after l1_batches
 EXAMPLES = """\
   python3 srez_main.py --run train --dataset img_align_celeba.zip
   python3 srez_main.py --run demo
@@ -36,11 +37,15 @@ Made by `python3 -m srez.options`, from srez/options.py. A switch is given as `-
 """
 
 
-def _option(group, default, allowed, text, shown=None):
-    """A field of Options; `allowed` is (words, check), `shown` describes the default None."""
+def _option(group, default, allowed, text, shown=None, recipe=None):
+    """A field of Options.
+
+    `allowed` is (words, check), `shown` describes the default None, `recipe` is the one that it
+    is for, if not for both.
+    """
     words, check = allowed
     about = {"group": group, "help": text, "expected": words, "check": check, "shown": shown}
-    return dataclasses.field(default=default, metadata=about)
+    return dataclasses.field(default=default, metadata=about | {"recipe": recipe})
 
 
 def _whole(low, high=math.inf):
@@ -71,6 +76,7 @@ _PNG_OR_FOLDER = ("a path that ends in .png, or --infer_input a folder", bool)
 _command = functools.partial(_option, COMMAND)
 _usual = functools.partial(_option, USUAL)
 _learning = functools.partial(_option, LEARNING)
+_original = functools.partial(_learning, recipe="original")
 _pictures = functools.partial(_option, PICTURES)
 _keeping = functools.partial(_option, KEEPING)
 _machines = functools.partial(_option, MACHINES)
@@ -82,8 +88,8 @@ _results = functools.partial(_option, RESULTS)
 class Options:
     """What the user wants: a field for each flag, with the flag's name.
 
-    `dataset`, `infer_output` and `train_time` are None if they were not given. `train_time` then is
-    20 minutes, but with `train_batches` there is no limit of time.
+    `dataset`, `infer_output` and `train_time` are None if they were not given. Without `train_time`
+    and `train_batches` a training takes TRAIN_MINUTES, or l1_batches + ADVERSARIAL_BATCHES.
 
     Raises:
         ValueError: a value that isn't allowed; one line that names it.
@@ -100,9 +106,16 @@ class Options:
         "dataset/ if it is there, else faces that the program draws",
     )
     train_time: float | None = _usual(
-        None, _MINUTES, "Minutes to train in all.", "20, without --train_batches"
+        None, _MINUTES, "Minutes to train in all.", "20 without --train_batches; modern: no limit"
     )
-    train_batches: int = _usual(0, _whole(0), "Batches to train in all. 0: no limit.", "no limit")
+    train_batches: int = _usual(
+        0, _whole(0), "Batches to train in all. 0: no limit.", "no limit; modern: 18000"
+    )
+    recipe: str = _usual(
+        "original",
+        _one_of("original", "modern"),
+        "original: the networks and losses of 2016. modern: larger, truer to the pixels, slower.",
+    )
     train_dir: str = _usual("train", _PATH, "Folder for sheets, logs and the video.")
     checkpoint_dir: str = _usual("checkpoint", _PATH, "Folder for the checkpoints.")
     resume: bool = _usual(
@@ -118,21 +131,27 @@ class Options:
     )
 
     batch_size: int = _learning(16, _whole(1), "Pictures per batch.")
-    ema: float = _learning(
+    ema: float = _original(
         0.995, _BELOW_1, "Decay of the average of the generator's weights. 0: no averaging."
     )
-    epsilon: float = _learning(1e-8, _ABOVE_0, "Adam's epsilon.")
-    gene_l1_factor: float = _learning(
+    epsilon: float = _original(1e-8, _ABOVE_0, "Adam's epsilon.")
+    gene_l1_factor: float = _original(
         0.90,
         _SHARE,
         "Weight of the L1 term in the generator's loss; the adversarial term gets the rest.",
     )
-    learning_beta1: float = _learning(0.5, _BELOW_1, "Adam's beta1.")
-    learning_rate_half_life: int = _learning(
+    l1_batches: int = _learning(
+        4000,
+        _whole(0),
+        "Batches before the discriminator comes in.",
+        recipe="modern",
+    )
+    learning_beta1: float = _original(0.5, _BELOW_1, "Adam's beta1.")
+    learning_rate_half_life: int = _original(
         5000, _whole(1), "Batches after which the learning rate is halved."
     )
-    learning_rate_start: float = _learning(0.00020, _ABOVE_0, "Learning rate at the start.")
-    noise_level: float = _learning(
+    learning_rate_start: float = _original(0.00020, _ABOVE_0, "Learning rate at the start.")
+    noise_level: float = _original(
         0.03, _FROM_0, "Standard deviation of the noise on the generator's input while training."
     )
     random_seed: int = _learning(0, _whole(0, 2**31 - 1), "Seed of every random draw.")
@@ -202,6 +221,11 @@ class Options:
         "PNG file to write; for a folder of pictures a folder.",
         "result.png or result/",
     )
+    invented: bool = _enlarging(
+        False,
+        _SWITCH,
+        "Show what is invented, in the comparison: where the two ends of --fidelity differ.",
+    )
     infer_batch: int = _enlarging(
         16, _whole(1), "Pictures of a folder that go through the network at a time."
     )
@@ -221,11 +245,24 @@ class Options:
         "Side of the squares that --upscale_full takes at a time, in pixels of the input.",
     )
     weights: str = _enlarging(
-        "best",
-        _one_of("best", "ema", "raw"),
-        "Weights to use, for --run evaluate and export too: the average that was best on the "
-        "validation pictures, the newest average (ema), or the newest weights themselves "
-        "(raw).",
+        "auto",
+        _one_of("auto", "best", "ema", "raw", "shipped"),
+        "Weights to use, for --run evaluate and export too. best: the average that was best on the "
+        "validation pictures. ema: the newest average. raw: the newest weights themselves. "
+        "shipped: those in the box. auto: best, or shipped where there is no run.",
+    )
+
+    consistent: str = _enlarging(
+        "on",
+        _one_of("on", "off"),
+        "on: results average back to their input, in training's sheets and measurements too; "
+        "off: what the network gives.",
+    )
+    fidelity: float = _enlarging(
+        1.0,
+        _SHARE,
+        "From 0, true to the pixels, to 1, plausible detail: how far the weights go from those of "
+        "the recipe modern's first stage to the final ones.",
     )
 
     evaluation_dir: str = _results("evaluation", _PATH, "Folder for what --run evaluate finds.")
@@ -249,11 +286,17 @@ class Options:
                 raise ValueError(_refusal(field, value))
             if field.type in (float, float | None) and value is not None:
                 object.__setattr__(self, field.name, float(value))
+            recipe = field.metadata["recipe"]
+            if recipe not in (None, self.recipe) and value != field.default:
+                raise ValueError(f"flag --{field.name}: it is for --recipe={recipe} only")
         png = self.infer_output is None or self.infer_output.lower().endswith(".png")
         if not (png or Path(self.infer_input).is_dir()):
             raise ValueError(_refusal(FIELDS["infer_output"], self.infer_output))
         if self.train_time is None and not self.train_batches:
-            object.__setattr__(self, "train_time", TRAIN_MINUTES)
+            if self.recipe == "original":
+                object.__setattr__(self, "train_time", TRAIN_MINUTES)
+            else:
+                object.__setattr__(self, "train_batches", self.l1_batches + ADVERSARIAL_BATCHES)
 
     @property
     def training_dataset(self):
@@ -311,7 +354,7 @@ def help_text(runs):
     for group, fields in _groups().items():
         lines += ["", f"{group}:"]
         for field in fields:
-            text = f"{field.metadata['help']} Default: {_default(field)}."
+            text = f"{_text(field)} Default: {_default(field)}."
             name, indent = f"  --{field.name}  ", " " * 6
             lines += textwrap.wrap(text, 79, initial_indent=name, subsequent_indent=indent)
     return "\n".join(lines)
@@ -323,8 +366,7 @@ def options_page():
     for group, fields in _groups().items():
         lines += [f"## {group}", "", "| option | default | what |", "| --- | --- | --- |"]
         for field in fields:
-            about = field.metadata
-            text = f"{about['help']} Expected: {about['expected']}."
+            text = f"{_text(field)} Expected: {field.metadata['expected']}."
             lines.append(f"| `--{field.name}` | {_default(field)} | {text} |")
         lines.append("")
     return "\n".join(lines)
@@ -335,6 +377,11 @@ def _groups():
     for field in FIELDS.values():
         groups[field.metadata["group"]].append(field)
     return groups
+
+
+def _text(field):
+    recipe = field.metadata["recipe"]
+    return field.metadata["help"] + (f" Only for --recipe={recipe}." if recipe else "")
 
 
 def _default(field):

@@ -71,6 +71,16 @@ def trained(tmp_path_factory, faces):
     return folder, process
 
 
+@pytest.fixture(scope="session")
+def trained_modern(tmp_path_factory, faces):
+    """The same of the recipe modern: 6 batches of either stage."""
+    folder = tmp_path_factory.mktemp("trained_modern")
+    flags = {"recipe": "modern", "l1_batches": 6, "train_batches": 12}
+    process = run_main(*train_arguments(faces, **flags), cwd=folder)
+    assert process.returncode == 0, process.stderr
+    return folder, process
+
+
 def train_arguments(faces, **flags):
     """A short training's command line."""
     flags = {"dataset": faces, "batch_size": 4, "test_vectors": 3, "summary_period": 5} | flags

@@ -36,7 +36,8 @@ def main(name, path):
     found = _first_step(cluster) | _unsynchronised(cluster)
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
-    found |= _many_steps(cluster)
+    found |= _many_steps(cluster, "original", {})
+    found |= _many_steps(cluster, "modern", {"recipe": "modern", "l1_batches": STEPS // 2})
     cluster.wait_for_all()
     if cluster.is_chief:
         np.savez(path, **found)
@@ -100,15 +101,17 @@ def _unsynchronised(cluster):
     }
 
 
-def _many_steps(cluster):
-    trainer, rows = _trainer(cluster), []
+def _many_steps(cluster, recipe, flags):
+    trainer, losses = _trainer(cluster, **flags), []
     for pair in batches(STEPS, np.float64, cluster):
-        rows.append(_losses(trainer.train_step(*pair)))
-    found = {"many_losses": np.array(rows)}
+        losses += _losses(trainer.train_step(*pair))
+    found = {f"{recipe}_losses": np.array(losses)}
     found["sums"] = np.array(cluster.sums(cluster.index + 1, 0))
     for name in ("generator", "discriminator", "average"):
         values = trainer.state[name].trainable_variables
-        found[f"weights_{name}"] = np.concatenate([value.numpy().ravel() for value in values])
+        found[f"{recipe}_weights_{name}"] = np.concatenate(
+            [value.numpy().ravel() for value in values]
+        )
     return found
 
 

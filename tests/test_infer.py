@@ -1,5 +1,6 @@
 import os
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -54,8 +55,10 @@ def test_the_input_is_what_training_sees(faces):
 
 def test_the_result_is_the_networks_output(run, trained, faces):
     run(faces / "00.jpg", "out.png")
-    generator, size = srez.run.weights.load_generator(str(trained[0] / "checkpoint"), "ema")
-    low_res, _ = srez_infer.to_low_res(read_image(faces / "00.jpg"), size)
+    checkpoint_dir = str(trained[0] / "checkpoint")
+    options = Options(checkpoint_dir=checkpoint_dir, weights="ema")
+    generator, _ = srez.run.weights.load_generator(options)
+    low_res, _ = srez_infer.to_low_res(read_image(faces / "00.jpg"), 16)
     expected = srez.run.weights.upscale(generator, low_res)[0]
     assert np.abs(read_image("out.png") / 255.0 - expected).max() <= 0.51 / 255
 
@@ -193,7 +196,7 @@ def test_odd_pictures_are_enlarged_and_hostile_ones_named(tmp_path, monkeypatch,
     (folder / "gone.jpg").symlink_to("nowhere")
     os.mkfifo(folder / "pipe.jpg")
     jobs = list_jobs(folder, tmp_path / "out", False)
-    failures = srez_infer._infer_all(jobs, None, 16, 2)
+    failures = srez_infer.enlarge_all(jobs, srez_infer.Squares([None], 16, 2))
     assert len(failures) == 4
     assert not any("\n" in str(failure) for failure in failures)
     names = ["\udcff.png", "a\nb.png", "compare", "dot.png", "line.png"]
@@ -213,7 +216,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "save", fail)
     target = tmp_path / "out" / "a.png"
     [job] = list_jobs(tmp_path / "in.jpg", target, False)
-    [failure] = srez_infer._infer_all([job], None, 16, 1)
+    [failure] = srez_infer.enlarge_all([job], srez_infer.Squares([None], 16, 1))
     assert str(failure) == "full"
     assert os.listdir(tmp_path / "out") == []
 
@@ -224,7 +227,7 @@ def test_a_missing_picture_or_folder_or_checkpoint_is_named(run, faces, tmp_path
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="--infer_input=empty holds no"):
         run("empty")
-    with pytest.raises(FileNotFoundError, match="--checkpoint_dir=nowhere; run --run train first"):
+    with pytest.raises(FileNotFoundError, match="--checkpoint_dir=nowhere: run --run train first"):
         picture = str(faces / "00.jpg")
         srez_infer.infer(Options(infer_input=picture, checkpoint_dir="nowhere"))
 
@@ -238,7 +241,8 @@ def enlarge(here, monkeypatch):
         bicubic = tf.image.resize(low_res, 4 * tf.shape(low_res)[1:3], "bicubic")
         return tf.clip_by_value(bicubic, 0.0, 1.0)
 
-    monkeypatch.setattr(srez_infer, "load_generator", lambda *_: (generator, 16))
+    weights = types.SimpleNamespace(sample_size=64, margin=8)
+    monkeypatch.setattr(srez_infer, "load_generator", lambda _: (generator, weights))
 
     def infer(infer_input, infer_output=None, faces="auto", full_tile=None):
         srez_infer.infer(

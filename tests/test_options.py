@@ -36,6 +36,7 @@ BAD_COMMAND_LINES = [
     ("--epsilon=0", "--epsilon=0: expected a number above 0"),
     ("--epsilon=nan", "--epsilon=nan: expected a number above 0"),
     ("--faces=on", "--faces=on: expected one of auto, off"),
+    ("--fidelity=2", "--fidelity=2: expected a number from 0 to 1"),
     ("--gene_l1_factor=1.5", "--gene_l1_factor=1.5: expected a number from 0 to 1"),
     ("--infer_output=x.jpg", "infer_output=x.jpg: expected a path that ends in"),
     ("--learning_rate_half_life=-5", "--learning_rate_half_life=-5: expected a whole number"),
@@ -55,7 +56,7 @@ BAD_COMMAND_LINES = [
     ("--tile=15", "--tile=15: expected a whole number from 16 up"),
     ("--train_dir=", "--train_dir=: expected a path"),
     ("--train_time=0", "--train_time=0: expected a number of minutes above 0"),
-    ("--weights=new", "--weights=new: expected one of best, ema, raw"),
+    ("--weights=new", "--weights=new: expected one of auto, best, ema, raw, shipped"),
     ("train", "'train': did you mean --run train?"),
     ("hello", "'hello'"),
 ]

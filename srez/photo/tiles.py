@@ -9,11 +9,6 @@ import tqdm
 from srez.pictures.image import to_uint8
 from srez_model import SCALE
 
-# Input pixels around a tile that its output depends on, the radius of the generator's receptive
-# field: 4 convolutions of 3x3 at the input's resolution (4 pixels), 4 and an up-convolution at
-# twice that (2.5), one of each at four times it (0.5). Batch norm at inference is the same
-# everywhere. So a tile with this margin is what the whole picture would give there, bar rounding.
-MARGIN = 7
 SAMPLE_SIDE = 128  # pixels, of the input's middle that is shown beside the result's
 
 
@@ -30,40 +25,42 @@ def as_graph(generator):
     return network
 
 
-def upscale_tiled(network, image, tile):
-    """Maps a picture uint8 [H, W, 3] to uint8 [4H, 4W, 3], `tile` x `tile` pixels at a time.
+def upscale_tiled(network, image, tile, margin):
+    """Maps a picture [H, W, 3] in [0, 1] to uint8 [4H, 4W, 3], `tile` x `tile` pixels at a time.
 
-    `network` maps [1, h, w, 3] in [0, 1] to [1, 4h, 4w, 3] in [0, 1]. A margin goes through it with
-    each tile and is cut off again, except at the picture's border, where there is none.
+    `network` maps [1, h, w, 3] in [0, 1] to [1, 4h, 4w, 3] in [0, 1]. `margin` pixels around each
+    tile go through it too and are cut off again: as many as its output depends on, so that a tile
+    is what the whole picture would give there. At the picture's border there are none.
     """
     height, width, channels = image.shape
     result = np.empty((SCALE * height, SCALE * width, channels), np.uint8)
     corners = [(top, left) for top in range(0, height, tile) for left in range(0, width, tile)]
     quiet = len(corners) == 1 or not sys.stderr.isatty()
     for top, left in tqdm.tqdm(corners, unit="tile", leave=False, disable=quiet):
-        rows, inner_rows = _span(top, tile, height)
-        columns, inner_columns = _span(left, tile, width)
-        low_res = image[None, rows, columns].astype(np.float32) / 255.0
-        core = to_uint8(np.asarray(network(low_res))[0, inner_rows, inner_columns])
+        rows, inner_rows = _span(top, tile, margin, height)
+        columns, inner_columns = _span(left, tile, margin, width)
+        images = np.asarray(network(image[None, rows, columns]))
+        core = to_uint8(images[0, inner_rows, inner_columns])
         at = SCALE * top, SCALE * left
         result[at[0] : at[0] + core.shape[0], at[1] : at[1] + core.shape[1]] = core
     return result
 
 
-def middle(image, result):
-    """The middles of a picture and of its result, both uint8: [1, h, w, 3] and [1, 4h, 4w, 3].
+def middle(low_res, *results):
+    """The middles of pictures [N, H, W, 3] and of their results [N, 4H, 4W, 3]: a list of views.
 
-    Floats in [0, 1]; h and w are at most SAMPLE_SIDE.
+    Their sides are at most SAMPLE_SIDE and 4 * SAMPLE_SIDE.
     """
-    top, left = (max(side - SAMPLE_SIDE, 0) // 2 for side in image.shape[:2])
-    low_res = image[top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE]
-    sample = result[SCALE * top :, SCALE * left :]
-    sample = sample[: SCALE * low_res.shape[0], : SCALE * low_res.shape[1]]
-    return tuple(part[None] / np.float32(255.0) for part in (low_res, sample))
+    views = []
+    for images, scale in ((low_res, 1), *((images, SCALE) for images in results)):
+        top, left = (scale * (max(side - SAMPLE_SIDE, 0) // 2) for side in low_res.shape[1:3])
+        most = scale * SAMPLE_SIDE
+        views.append(images[:, top : top + most, left : left + most])
+    return views
 
 
-def _span(start, tile, length):
+def _span(start, tile, margin, length):
     """Of the tile at `start`, along one side: the input to read and the output of that to keep."""
     stop = min(start + tile, length)
-    first, last = max(start - MARGIN, 0), min(stop + MARGIN, length)
+    first, last = max(start - margin, 0), min(stop + margin, length)
     return slice(first, last), slice(SCALE * (start - first), SCALE * (stop - first))

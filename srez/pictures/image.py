@@ -7,7 +7,7 @@ import struct
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from srez.files import atomic_path, printable, read_file
 
@@ -70,13 +70,17 @@ def _opened(data, name):
         raise OSError(f"{printable(name)}: cannot be read as a picture ({reason})") from error
 
 
-def write_image(path, image):
+def write_image(path, image, comment=""):
     """Writes an image [H, W, 3], floats in [0, 1] or uint8, as PNG: whole or not at all.
 
-    Floats outside of [0, 1] are clipped. Raises OSError if `path` can't be written.
+    Floats outside of [0, 1] are clipped. A `comment` goes into the file's text. Raises OSError
+    where `path` can't be written.
     """
+    text = PngImagePlugin.PngInfo()
+    if comment:
+        text.add_text("Comment", comment)
     with atomic_path(path) as temporary:
-        Image.fromarray(to_uint8(image)).save(temporary, format="png")
+        Image.fromarray(to_uint8(image)).save(temporary, format="png", pnginfo=text)
 
 
 def to_uint8(image):

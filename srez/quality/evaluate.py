@@ -12,6 +12,7 @@ import tqdm
 
 from srez.console import say
 from srez.data.source import open_source
+from srez.data.split import split_source
 from srez.files import atomic_path, make_folder, printable, write_text
 from srez.pictures.bad import BadImages
 from srez.pictures.image import comparison_grid, to_uint8
@@ -26,12 +27,13 @@ from srez.quality.metrics import (
     shown,
 )
 from srez.quality.report import write_card, write_report
-from srez.run.checkpoint import batch_of, read_run
+from srez.run.checkpoint import batch_of
 from srez.run.resume import resumed_split
-from srez.run.weights import choose_checkpoint, restore_generator, upscale
+from srez.run.weights import load_generator, upscale
+from srez_model import project
 
 RESIZE_METHODS = {"nearest": "nearest", "bicubic": "bicubic", "lanczos": "lanczos3"}
-METHODS = (*RESIZE_METHODS, "generator")
+METHODS = (*RESIZE_METHODS, "projected", "generator")  # projected: bicubic made consistent
 CHUNK = 32  # pictures at a time
 SHEET_FACES = 6
 LEAST_FRECHET = 258  # pictures: each half needs more than the 128 dimensions of a descriptor
@@ -64,22 +66,24 @@ def evaluate(options):
     Raises:
         OSError: no checkpoint, the pictures of the run are not there, or no place to write to.
     """
-    path, name, words = choose_checkpoint(options.checkpoint_dir, options.weights)
-    run = read_run(path)
-    trained = run["options"]
+    generator, weights = load_generator(options)
+    run, trained = weights.run, weights.run["options"]
     source = open_source(options.dataset or trained["dataset"])
-    split = resumed_split(path, run["files"], source)
-    generator = restore_generator(path, name)
-    say(f"Using the {words}.")
+    if "files" in run:
+        split = resumed_split(weights.path, run["files"], source)
+    else:  # the box knows no names
+        split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
     make_folder(options.evaluation_dir)
-    evaluation = measure(source, split.test, generator, trained["sample_size"])
+    evaluation = measure(source, split.test, generator, weights.sample_size)
     evaluation.metrics |= {
         "protocol": PROTOCOL,
         "source": source.label,
         "split": split.note,
         "training_pictures": len(split.train),
-        "weights": words,
-        "batch": batch_of(path),
+        "weights": weights.words,
+        "fidelity": options.fidelity,
+        "consistent": options.consistent,
+        "batch": run["batch"] if "batch" in run else batch_of(weights.path),
         "options": trained,
         "versions": _versions(),
     }
@@ -133,6 +137,8 @@ def enlarge(method, low_res, generator):
     """Images [N, H, W, 3] in [0, 1] enlarged by one of METHODS: uint8 [N, 4H, 4W, 3]."""
     if method == "generator":
         return to_uint8(upscale(generator, low_res))
+    if method == "projected":
+        return to_uint8(np.asarray(project(interpolate(low_res), low_res)))
     return to_uint8(np.asarray(interpolate(low_res, RESIZE_METHODS[method])))
 
 

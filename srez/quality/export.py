@@ -40,7 +40,7 @@ def export(options):
     suffix = SUFFIXES[options.export_format]
     path = Path(options.export_output.removesuffix(suffix) + suffix)
     _refuse_replacing(path, options.export_format)
-    generator, _ = load_generator(options.checkpoint_dir, options.weights)
+    generator, _ = load_generator(options)
     network = stock_generator(generator)
     if options.export_format == "savedmodel":
         _write_saved_model(network, path)
@@ -56,6 +56,8 @@ def stock_generator(generator):
     """The same network of Keras' own layers only: the up-convolutions with folded kernels."""
 
     def stock(layer):
+        if isinstance(layer, keras.Model):
+            return stock_generator(layer)
         if not isinstance(layer, UpConv2DTranspose):
             return layer.__class__.from_config(layer.get_config())
         return keras.layers.Conv2DTranspose(
@@ -66,7 +68,7 @@ def stock_generator(generator):
     for layer, original in zip(network.layers, generator.layers, strict=True):
         if isinstance(original, UpConv2DTranspose):
             layer.set_weights([original.folded_kernel().numpy(), original.bias.numpy()])
-        else:
+        elif not isinstance(original, keras.Model):
             layer.set_weights(original.get_weights())
     return network
 

@@ -129,8 +129,8 @@ class Watch:
 
     def warn(self, batch, scalars):
         """Warns if the scalars of a step, floats by TensorBoard name, tell that it goes wrong."""
-        loss = scalars["loss/disc_real_loss"] + scalars["loss/disc_fake_loss"]
-        if loss > LOST_LOSS:
+        losses = [value for name, value in scalars.items() if name.startswith("loss/disc_")]
+        if not losses or sum(losses) > LOST_LOSS:
             self._lost_since = None
         elif self._lost_since is None:
             self._lost_since = batch

@@ -169,15 +169,11 @@ class Checkpoints:
         self._keep_every = keep_every
         self._next_at = time.monotonic() + self._seconds
 
-    def is_due(self, batch, is_last):
-        """Whether one is due, by the batches or by the clock.
-
-        The clock doesn't count after the last batch: a better checkpoint follows at once.
-        """
+    def is_due(self, batch, stop):
+        """Whether one is due: by the batches, by the clock, or because the training stops here."""
         if batch == self.saved_batch:
             return False
-        is_time = time.monotonic() >= self._next_at and not is_last
-        return batch % self._period == 0 or is_time
+        return stop or batch % self._period == 0 or time.monotonic() >= self._next_at
 
     def save(self, batch, run, objects):
         """Writes a checkpoint, removes old ones but not `run["best"]`; returns whether it could."""

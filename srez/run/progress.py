@@ -10,9 +10,8 @@ import tqdm
 from srez.console import say
 
 LINE_PERIOD = 10  # batches between two lines; only for a line the host waits for the losses
-LINE = (
-    "Progress[%3d%%], ETA[%4dm], Batch [%4d], G_Loss[%3.3f], D_Real_Loss[%3.3f], D_Fake_Loss[%3.3f]"
-)
+LINE = "Progress[%3d%%], ETA[%4dm], Batch [%4d]"
+LOSS = "%s[%3.3f]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +45,11 @@ class Progress:
     pictures in an epoch, `logs` are run.logs.Logs.
     """
 
-    def __init__(self, totals, batch, seconds, batch_size, train_pictures, logs):
+    def __init__(self, totals, batch, seconds, batch_size, train_pictures, logs, losses):
         self.totals = totals
         self.batch_size = batch_size
         self.logs = logs
+        self.losses = losses
         self.batch = self.first_batch = batch
         self.train_pictures = train_pictures
         self.waited = 0.0  # seconds, for data
@@ -102,13 +102,14 @@ class Progress:
         if batch % LINE_PERIOD:
             return None
         values = {name: float(value) for name, value in scalars.items()}
-        names = ("gene_loss", "disc_real_loss", "disc_fake_loss")
-        losses = [values[f"loss/{name}"] for name in names]
         minutes_left = self.seconds / 60 * (1 / fraction - 1)
-        say(LINE % (100 * fraction, round(minutes_left), batch, *losses))
+        losses = [
+            LOSS % (title, values[name]) for title, name in self.losses.items() if name in values
+        ]
+        line = LINE % (100 * fraction, round(minutes_left), batch)
+        say(", ".join([line, *losses]))
         speed = self._speed()
         self._bar.set_postfix_str(
-            f"batch {batch}, G {losses[0]:.3f}, D {losses[1]:.3f} + {losses[2]:.3f}, "
             f"{speed:.2f} batches/s, {self.waiting_share:.1%} waiting for data"
         )
         self.logs.scalars(batch, values | {"images_per_second": speed * self.batch_size})

@@ -45,12 +45,14 @@ def test_the_first_step_in_float32_is_that_of_one_replica(found, name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["original", "modern"])
 @pytest.mark.parametrize("name", ["mirrored", "multi_worker"])
-def test_twenty_steps_in_float64_are_those_of_one_replica(found, name):
+def test_twenty_steps_in_float64_are_those_of_one_replica(found, name, recipe):
     one, two = found["none"], found[name]
-    np.testing.assert_allclose(two["many_losses"], one["many_losses"], rtol=1e-4)
+    np.testing.assert_allclose(two[f"{recipe}_losses"], one[f"{recipe}_losses"], rtol=1e-4)
     for network in ("generator", "discriminator", "average"):
-        difference = two[f"weights_{network}"] - one[f"weights_{network}"]
+        key = f"{recipe}_weights_{network}"
+        difference = two[key] - one[key]
         assert np.abs(difference).max() < 1e-6
 
 

@@ -5,17 +5,20 @@ import tensorflow as tf
 
 import srez.photo.tiles
 import srez_infer
+from srez import modern
 from srez.pictures.image import to_uint8
-from srez_model import build_generator
+from srez_model import PROJECTION_RADIUS, RADIUS, build_generator, consistent
+
+BUILDERS = {"original": build_generator, "modern": modern.build_generator}
 
 
-@pytest.fixture(scope="module")
-def generator():
+@pytest.fixture(scope="module", params=BUILDERS)
+def generator(request):
     """A generator whose every convolution counts: untrained, most would hardly change a thing."""
     keras.utils.set_random_seed(0)
-    network = build_generator()
+    network = BUILDERS[request.param]()
     for layer in network.layers:
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose):
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose) and layer.use_bias:
             fan = np.prod(layer.kernel.shape[:2]) * layer.kernel.shape[-1]
             layer.kernel.assign(tf.random.normal(layer.kernel.shape, stddev=fan**-0.5))
             layer.bias.assign(tf.random.normal(layer.bias.shape, stddev=0.1))
@@ -23,26 +26,36 @@ def generator():
 
 
 def _picture(height, width):
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    levels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return levels / np.float32(255.0)
+
+
+def _radius(generator):
+    return RADIUS if generator.count_params() == build_generator().count_params() else modern.RADIUS
 
 
 def test_tiles_give_what_the_whole_picture_gives(generator):
     image = _picture(45, 37)
-    whole = to_uint8(srez_infer.upscale(generator, image[None] / np.float32(255.0))[0])
-    tiled = srez.photo.tiles.upscale_tiled(srez.photo.tiles.as_graph(generator), image, 16)
+    if _radius(generator) == RADIUS:
+        generator, margin = consistent(generator), RADIUS + PROJECTION_RADIUS
+    else:
+        margin = modern.RADIUS
+    whole = to_uint8(srez_infer.upscale(generator, image[None])[0])
+    network = srez.photo.tiles.as_graph(generator)
+    tiled = srez.photo.tiles.upscale_tiled(network, image, 16, margin)
     assert tiled.shape == (180, 148, 3)
     assert whole.std() > 20
     assert np.abs(tiled.astype(int) - whole).max() <= 1
 
 
 def test_the_margin_is_the_generators_receptive_field(generator):
-    low_res = np.full((1, 31, 31, 3), 0.5, np.float32)
+    low_res = np.full((1, 71, 71, 3), 0.5, np.float32)
     before = srez_infer.upscale(generator, low_res)
-    low_res[0, 15, 15] = 1.0
+    low_res[0, 35, 35] = 1.0
     rows, columns, _ = np.nonzero((srez_infer.upscale(generator, low_res) != before)[0])
     for changed in (rows, columns):
-        assert changed.min() // 4 == 15 - srez.photo.tiles.MARGIN
-        assert changed.max() // 4 == 15 + srez.photo.tiles.MARGIN
+        assert changed.min() // 4 == 35 - _radius(generator)
+        assert changed.max() // 4 == 35 + _radius(generator)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (16, 16), (17, 40)])
@@ -54,17 +67,17 @@ def test_no_tile_with_its_margin_is_larger_than_asked_for(shape):
         return low_res.repeat(4, axis=1).repeat(4, axis=2)
 
     image = _picture(*shape)
-    expected = image.repeat(4, axis=0).repeat(4, axis=1)
-    assert (srez.photo.tiles.upscale_tiled(network, image, 16) == expected).all()
-    assert max(sizes) <= 16 + 2 * srez.photo.tiles.MARGIN
+    expected = to_uint8(image.repeat(4, axis=0).repeat(4, axis=1))
+    assert (srez.photo.tiles.upscale_tiled(network, image, 16, 7) == expected).all()
+    assert max(sizes) <= 16 + 2 * 7
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((300, 131), (86, 1)), ((5, 128), (0, 0))])
 def test_the_middle_of_the_result_lies_where_that_of_the_picture_does(shape, expected):
     image = _picture(*shape)
     result = image.repeat(4, axis=0).repeat(4, axis=1)
-    low_res, sample = srez.photo.tiles.middle(image, result)
+    low_res, sample = srez.photo.tiles.middle(image[None], result[None])
     top, left = expected
-    assert (low_res[0, 0, 0] == image[top, left] / np.float32(255.0)).all()
+    assert (low_res[0, 0, 0] == image[top, left]).all()
     assert low_res.shape == (1, min(shape[0], 128), 128, 3)
     assert (sample == low_res.repeat(4, axis=1).repeat(4, axis=2)).all()

@@ -140,9 +140,9 @@ def test_sheets_go_from_best_to_worst(faces, monkeypatch):
 
 
 def test_a_run_without_a_checkpoint_is_one_line(tmp_path):
-    process = run_main("--run", "evaluate", cwd=tmp_path)
+    process = run_main("--run", "evaluate", "--checkpoint_dir=nowhere", cwd=tmp_path)
     assert process.returncode == 1
-    assert process.stderr.startswith("srez: no checkpoint in --checkpoint_dir=checkpoint; run")
+    assert process.stderr.startswith("srez: no checkpoint in --checkpoint_dir=nowhere: run")
     assert not (tmp_path / "evaluation").exists()
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from srez.options import Options
 from srez.quality.export import SUFFIXES, export, stock_generator
 from srez.run.weights import load_generator, upscale
-from srez_model import build_generator
+from srez_model import build_generator, consistent
 from tests.conftest import run_main
 
 LOW_RES = np.random.default_rng(0).uniform(size=(2, 12, 20, 3)).astype(np.float32)
@@ -42,10 +42,12 @@ RELOAD = {"keras": _keras, "onnx": _onnx, "savedmodel": _savedmodel, "tflite": _
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 @pytest.mark.parametrize("export_format", sorted(SUFFIXES))
-def test_a_reloaded_export_agrees_with_infere(trained, here, export_format):
-    checkpoints = str(trained[0] / "checkpoint")
-    path = export(Options(checkpoint_dir=checkpoints, weights="raw", export_format=export_format))
-    generator, _ = load_generator(checkpoints, "raw")
+@pytest.mark.parametrize("recipe", ["trained", "trained_modern"])
+def test_a_reloaded_export_agrees_with_infere(recipe, here, export_format, request):
+    checkpoints = str(request.getfixturevalue(recipe)[0] / "checkpoint")
+    options = Options(checkpoint_dir=checkpoints, weights="raw", export_format=export_format)
+    path = export(options)
+    generator, _ = load_generator(options)
     expected = upscale(generator, LOW_RES)
     assert path.name == f"generator{SUFFIXES[export_format]}"
     found = RELOAD[export_format](path)
@@ -55,8 +57,10 @@ def test_a_reloaded_export_agrees_with_infere(trained, here, export_format):
 
 
 def test_only_keras_own_layers_are_left():
-    network = stock_generator(build_generator())
-    assert {layer.__class__.__module__.split(".")[0] for layer in network.layers} == {"keras"}
+    network = stock_generator(consistent(build_generator()))
+    inner = network.get_layer("generator").layers
+    modules = {layer.__class__.__module__.split(".")[0] for layer in [*network.layers, *inner]}
+    assert modules == {"keras"}
 
 
 def test_the_command_line_exports_and_says_which_weights(trained, tmp_path):

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from srez.run.logs import Logs
 from srez.run.progress import Progress, Totals
+from srez_train import Original
 
 SCALARS = {
     "loss/gene_loss": tf.constant(0.12345),
@@ -16,7 +17,8 @@ SCALARS = {
 
 def _progress(folder, batch=0, seconds=0.0, train_batches=0, train_time=20.0, batch_size=16):
     totals = Totals(train_batches, train_time)
-    return Progress(totals, batch, seconds, batch_size, 100, Logs(folder, batch))
+    logs = Logs(folder, batch)
+    return Progress(totals, batch, seconds, batch_size, 100, logs, Original.losses)
 
 
 @pytest.fixture

@@ -1,11 +1,19 @@
 import os
+import shutil
 
 import numpy as np
 import pytest
 
 import srez.run.weights
+from srez.data.source import open_source
+from srez.files import sha256
 from srez.options import Options
+from srez.pictures.image import to_uint8
+from srez.pictures.load import eight_bit, load_pictures
+from srez.pictures.resize import interpolate
+from srez.quality.metrics import figures, lr_psnr
 from srez.run.checkpoint import read_run, write_checkpoint
+from srez.run.weights import BOX, upscale
 from srez_train import Trainer
 
 
@@ -27,9 +35,10 @@ def run(tmp_path_factory):
 
 @pytest.mark.parametrize(("weights", "value"), [("best", 1), ("ema", 3), ("raw", -3)])
 def test_the_weights_asked_for_are_loaded_and_said(run, capsys, weights, value):
-    generator, size = srez.run.weights.load_generator(run, weights)
-    assert all((one == value).all() for one in generator.get_weights())
-    assert size == 24
+    options = Options(checkpoint_dir=str(run), weights=weights, consistent="off")
+    generator, found = srez.run.weights.load_generator(options)
+    assert all((each == value).all() for each in generator.get_weights())
+    assert found.sample_size == 96
     said = capsys.readouterr().out
     assert f"{'raw' if weights == 'raw' else 'averaged'} weights of" in said
     assert f"batch00000{abs(value)}" in said
@@ -39,23 +48,23 @@ def test_a_damaged_best_checkpoint_gives_way_to_the_newest_average(run, tmp_path
     for path in run.glob("batch*"):
         os.symlink(path, tmp_path / path.name)
     (tmp_path / "batch000001").unlink()
-    path, name, words = srez.run.weights.choose_checkpoint(tmp_path, "best")
-    assert (path.name, name) == ("batch000003", "average")
-    assert "damaged or gone" in words
+    found = srez.run.weights.choose_weights(tmp_path, "best")
+    assert (found.path.name, found.name) == ("batch000003", "average")
+    assert "damaged or gone" in found.words
 
 
 def test_without_a_best_checkpoint_the_newest_average_is_taken(run, tmp_path):
     os.symlink(run / "batch000002", tmp_path / "batch000002")
     kept = read_run(run / "batch000002")
     write_checkpoint(tmp_path, 5, kept | {"best": None}, {})
-    path, name, words = srez.run.weights.choose_checkpoint(tmp_path, "best")
-    assert (path.name, name) == ("batch000005", "average")
-    assert "none were found best yet" in words
+    found = srez.run.weights.choose_weights(tmp_path, "best")
+    assert (found.path.name, found.name) == ("batch000005", "average")
+    assert "none were found best yet" in found.words
 
 
 def test_a_folder_without_checkpoints_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint in --checkpoint_dir="):
-        srez.run.weights.load_generator(tmp_path, "best")
+        srez.run.weights.choose_weights(tmp_path, "best")
 
 
 def test_many_pictures_go_through_in_parts():
@@ -68,3 +77,66 @@ def test_many_pictures_go_through_in_parts():
     low_res = np.arange(70.0).reshape(70, 1, 1, 1)
     assert (srez.run.weights.upscale(network, low_res) == low_res + 1).all()
     assert sizes == [32, 32, 6]
+
+
+def boxed(**flags):
+    """The generator in the box, by the options."""
+    return srez.run.weights.load_generator(Options(weights="shipped", **flags))[0]
+
+
+@pytest.fixture(scope="module")
+def pair(faces):
+    """Drawn faces as a network sees them: (low_res, high_res)."""
+    _, *pair = load_pictures(open_source(faces), range(8), 64)
+    return [eight_bit(images) for images in pair]
+
+
+def test_the_box_holds_what_its_sums_say():
+    lines = (BOX / "SHA256SUMS").read_text().splitlines()
+    sums = {line.split()[1]: line.split()[0] for line in lines}
+    assert set(sums) == {path.name for path in BOX.glob("faces64*")}
+    assert {name: sha256(BOX / name) for name in sums} == sums
+
+
+def test_the_weights_in_the_box_beat_bicubic_on_faces_of_another_kind(pair):
+    low_res, high_res = pair
+    images = {end: to_uint8(upscale(boxed(fidelity=end), low_res)) for end in (0.0, 1.0)}
+    images["bicubic"] = to_uint8(np.asarray(interpolate(low_res)))
+    found = {name: figures(each, high_res, low_res) for name, each in images.items()}
+    means = {name: {key: row[key].mean() for key in row} for name, row in found.items()}
+    assert means[0.0]["psnr"] > means["bicubic"]["psnr"] + 1.0
+    assert means[0.0]["ssim"] > means["bicubic"]["ssim"] + 0.03
+    assert means[1.0]["sharpness"] > means[0.0]["sharpness"] > means["bicubic"]["sharpness"]
+    assert min(means[0.0]["lr_psnr"], means[1.0]["lr_psnr"]) > 55
+
+
+def test_fidelity_mixes_the_weights_of_both_ends():
+    ends = [boxed(fidelity=end).get_weights() for end in (0.0, 1.0)]
+    for value, near, far in zip(boxed(fidelity=0.25).get_weights(), *ends, strict=True):
+        np.testing.assert_allclose(value, 0.75 * near + 0.25 * far, atol=1e-6)
+
+
+def test_without_a_run_the_box_serves_and_is_said(here, capsys):
+    srez.run.weights.load_generator(Options())
+    assert "weights in the box, for research only" in capsys.readouterr().out
+
+
+def test_a_damaged_box_is_named(tmp_path, monkeypatch):
+    copy = tmp_path / "weights"
+    shutil.copytree(BOX, copy)
+    (copy / "faces64_average.weights.h5").write_bytes(b"cut")
+    monkeypatch.setattr(srez.run.weights, "BOX", copy)
+    monkeypatch.setattr(srez.run.weights, "BOXED", copy / "faces64.json")
+    with pytest.raises(OSError, match="faces64_average.weights.h5 is damaged or gone"):
+        boxed()
+
+
+def test_the_original_has_no_fidelity(run):
+    with pytest.raises(OSError, match="--fidelity and --invented need weights of --recipe=modern"):
+        srez.run.weights.load_generator(Options(checkpoint_dir=str(run), fidelity=0.5))
+
+
+def test_consistent_results_of_the_original_average_back(trained, pair):
+    options = Options(checkpoint_dir=str(trained[0] / "checkpoint"), weights="ema")
+    images = upscale(srez.run.weights.load_generator(options)[0], pair[0])
+    assert lr_psnr(images, pair[0]).mean() > 50

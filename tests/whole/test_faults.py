@@ -22,12 +22,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import srez_train
 from srez.run import checkpoint
 from srez.run.checkpoint import locked, newest_checkpoint, read_run
-from srez.run.weights import choose_checkpoint
+from srez.run.weights import choose_weights
 from tests.conftest import ROOT, assert_same_bits, small_config, train_arguments
 
 pytestmark = pytest.mark.slow  # nearly all train anew
 
-KILLS = 10
 BATCHES = 30
 ROOM = 150 << 20  # bytes: for one checkpoint, not for two
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
@@ -61,14 +60,17 @@ def test_a_stopped_run_goes_on_and_ends_as_one_never_stopped(here, faces, whole_
     )
 
 
-def test_a_run_killed_ten_times_ends_as_one_never_stopped(tmp_path, faces):
-    flags = {"train_batches": BATCHES, "checkpoint_period": 3, "summary_period": 10}
+@pytest.mark.parametrize(
+    ("kills", "flags"), [(10, {}), (5, {"recipe": "modern", "l1_batches": BATCHES // 2})]
+)
+def test_a_run_killed_many_times_ends_as_one_never_stopped(tmp_path, faces, kills, flags):
+    flags |= {"train_batches": BATCHES, "checkpoint_period": 3, "summary_period": 10}
     start = functools.partial(_start, faces=faces, **flags)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
     moments = random.Random(0)
-    for number in range(KILLS):
+    for number in range(kills):
         with start(killed) as process:
             assert _wait_for(process, "training, "), process.stderr.read()
             if number % 3 == 1:
@@ -89,7 +91,7 @@ def test_a_run_killed_ten_times_ends_as_one_never_stopped(tmp_path, faces):
         assert [int(row["batch"]) for row in csv.DictReader(file)] == [10, 20, 30]
     events = EventAccumulator(str(killed / "train"), size_guidance={"tensors": 0})
     events.Reload()
-    assert [event.step for event in events.Tensors("loss/gene_loss")] == [10, 20, 30]
+    assert [event.step for event in events.Tensors("loss/gene_l1_loss")] == [10, 20, 30]
     assert [event.step for event in events.Tensors("sheet")] == [0, 10, 20, 30]
     for sheet in (whole / "train").glob("*.png"):
         assert (killed / "train" / sheet.name).read_bytes() == sheet.read_bytes()
@@ -168,7 +170,7 @@ def test_the_best_checkpoint_is_kept_whatever_its_age(here, faces, monkeypatch):
     srez_train.train(config)
     names = sorted(path.name for path in (here / "checkpoint").iterdir())
     assert names == ["batch000002", "batch000004", "batch000005", "lock"]
-    assert choose_checkpoint(here / "checkpoint", "best")[0].name == "batch000002"
+    assert choose_weights(here / "checkpoint", "best").path.name == "batch000002"
 
 
 @pytest.fixture

@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from srez import modern
+from srez.options import ADVERSARIAL_BATCHES, Options
+from srez_model import SCALE, area_downscale
+from srez_train import Trainer
+
+
+def pair(count=2, side=16):
+    coarse = np.random.default_rng(0).random((count, 8, 8, 3), np.float32)
+    size = [SCALE * side] * 2
+    high_res = tf.clip_by_value(tf.image.resize(coarse, size, "nearest"), 0.0, 1.0)
+    return area_downscale(high_res), high_res
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(2, 16, 16, 3), (1, 1, 1, 3), (1, 7, 20, 3)])
+def test_the_output_averages_to_the_input_at_any_size(shape, precision):
+    low_res = tf.random.stateless_uniform(shape, (1, 2))
+    images = modern.build_generator(precision)(low_res, training=False)
+    assert images.dtype == tf.float32
+    np.testing.assert_allclose(area_downscale(images), low_res, atol=1e-6)
+
+
+def test_the_untrained_generator_gives_bicubic_interpolation_with_the_averages_put_right():
+    low_res, _ = pair()
+    bicubic = tf.image.resize(low_res, (64, 64), "bicubic")
+    expected = modern.free(bicubic) + tf.repeat(tf.repeat(low_res, 4, axis=1), 4, axis=2)
+    images = modern.build_generator()(low_res, training=False)
+    assert np.abs(images - expected).mean() < 0.05
+
+
+def test_free_is_what_doesnt_change_the_averages():
+    _, images = pair()
+    part = modern.free(images)
+    np.testing.assert_allclose(area_downscale(part), 0.0, atol=1e-6)
+    np.testing.assert_allclose(modern.free(part), part, atol=1e-6)
+
+
+def test_the_gradient_of_l1_is_that_of_the_tape():
+    low_res, high_res = pair()
+    generated = tf.Variable(high_res[::-1])
+    with tf.GradientTape() as tape:
+        loss, gradient = modern.l1(generated, high_res)
+    np.testing.assert_allclose(gradient, tape.gradient(loss, generated), rtol=1e-5)
+    assert float(loss) == pytest.approx(np.abs(generated - high_res).mean())
+
+
+def test_the_adversarial_gradient_is_that_of_the_generators_loss():
+    _, high_res = pair()
+    generated = tf.Variable(high_res[::-1] ** 2)
+    discriminator = modern.build_discriminator(64)
+    with tf.GradientTape() as tape:
+        images = tf.concat([high_res, generated], axis=0)
+        with tf.GradientTape() as slope_tape:
+            slope_tape.watch(images)
+            logits = discriminator(images, training=True)
+        slopes = slope_tape.gradient(logits, images)
+        _, gene_loss, _ = modern.relativistic_losses(logits, slopes)
+    expected = tape.gradient(gene_loss, generated).numpy()
+    found = modern.adversarial_gradient(logits, slopes)
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_the_losses_of_known_logits_and_slopes():
+    logits, slopes = tf.constant([[1.0], [0.0], [0.0], [2.0]]), tf.fill([4, 2, 2, 1], 0.5)
+    disc_loss, gene_loss, penalty = modern.relativistic_losses(logits, slopes)
+    assert float(disc_loss) == pytest.approx(np.log1p(np.exp([-1.0, 2.0])).mean())
+    assert float(gene_loss) == pytest.approx(np.log1p(np.exp([1.0, -2.0])).mean())
+    assert float(penalty) == pytest.approx(modern.PENALTY / 2 * (1.0 + 1.0))
+
+
+def test_each_learning_rate_falls_to_0_in_its_second_half():
+    rates = modern.FallingRates((4.0, 1.0), (10, 20))
+    found = [float(rates(step)) for step in (0, 5, 7, 10, 20, 25, 30, 99)]
+    np.testing.assert_allclose(found, [4.0, 4.0, 2.4, 1.0, 1.0, 0.5, 0.0, 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("batch", "decay"), [(1, 0.0), (21, 0.5), (4000, 0.995), (4001, 0.0), (4021, 0.5), (1e6, 0.999)]
+)
+def test_the_average_begins_anew_with_each_stage(batch, decay):
+    recipe = modern.Modern.__new__(modern.Modern)
+    recipe.l1_batches = 4000
+    assert float(recipe.decay(tf.constant(float(batch)))) == pytest.approx(decay, abs=1e-4)
+
+
+def test_a_training_has_18000_batches_and_no_limit_of_time_unless_told():
+    options = Options(recipe="modern")
+    assert (options.train_batches, options.train_time) == (4000 + ADVERSARIAL_BATCHES, None)
+    assert Options(recipe="modern", train_time=5.0).train_batches == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ({"recipe": "modern", "gene_l1_factor": 0.5}, "gene_l1_factor"),
+        ({"recipe": "modern", "ema": 0.5}, "ema"),
+        ({"recipe": "original", "l1_batches": 5}, "l1_batches"),
+    ],
+)
+def test_an_option_of_the_other_recipe_is_refused_by_name(flags, name):
+    with pytest.raises(ValueError, match=f"--{name}: it is for --recipe="):
+        Options(**flags)
+
+
+@pytest.fixture(scope="module")
+def stages():
+    """The trainer after 1 + 2 batches of the two stages: its networks' weights, and the scalars."""
+    trainer = Trainer(Options(recipe="modern", batch_size=2, l1_batches=1, train_batches=9))
+    found = []
+    for _ in range(3):
+        scalars = trainer.train_step(*pair())
+        networks = {
+            name: [weight.numpy() for weight in value.trainable_variables]
+            for name, value in trainer.state.items()
+            if name in ("generator", "discriminator", "average", "faithful")
+        }
+        found.append((networks, {name: float(value) for name, value in scalars.items()}))
+    return found
+
+
+def differ(first, second):
+    return any((a != b).any() for a, b in zip(first, second, strict=True))
+
+
+def test_the_discriminator_learns_in_the_second_stage_only(stages):
+    (first, scalars), (second, later), _ = stages
+    fresh = Trainer(Options(recipe="modern", batch_size=2, l1_batches=1)).discriminator
+    assert not differ(first["discriminator"], [w.numpy() for w in fresh.trainable_variables])
+    assert differ(first["discriminator"], second["discriminator"])
+    assert "loss/disc_loss" not in scalars and "loss/disc_loss" in later
+
+
+def test_the_faithful_weights_stay_as_the_first_stage_left_them(stages):
+    (first, _), (second, _), (third, _) = stages
+    assert not differ(first["faithful"], first["average"])
+    assert not differ(first["faithful"], third["faithful"])
+    assert differ(second["average"], third["average"])
+
+
+def test_the_adversarial_gradient_has_its_share_of_the_norm(monkeypatch):
+    monkeypatch.setattr(modern, "RAMP", 4)
+    trainer = Trainer(Options(recipe="modern", batch_size=2, l1_batches=1, train_batches=9))
+    draws = np.random.default_rng(1)
+    l1_gradient, adversarial = draws.normal(size=(2, 2, 64, 64, 3)).astype(np.float32)
+    norms = [np.linalg.norm(modern.free(part)) for part in (l1_gradient, adversarial)]
+    for batch, ramp in ((1, 0.0), (3, 0.5), (5, 1.0), (99, 1.0)):
+        weight = trainer.recipe._weight(l1_gradient, adversarial, batch)
+        share = float(weight) * norms[1] / norms[0]
+        assert share == pytest.approx(modern.ADVERSARIAL_SHARE * ramp)
+
+
+def test_the_first_stage_learns():
+    trainer = Trainer(Options(recipe="modern", batch_size=2, l1_batches=50, train_batches=50))
+    scalars = [trainer.train_step(*pair()) for _ in range(20)]
+    first, *_, last = (float(values["loss/gene_l1_loss"]) for values in scalars)
+    assert last < 0.9 * first
