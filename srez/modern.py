@@ -82,15 +82,15 @@ class Modern:
     def gradients(self, low_res, high_res, batch, stage):
         """(scalars, the generator's gradients, the discriminator's), of one forward pass.
 
-        In the first stage the discriminator has none.
+        In the first stage the discriminator has none, and its losses are those of chance.
         """
         import tensorflow as tf  # here, for all else runs without it too
 
         with tf.GradientTape() as generator_tape:
             generated = self.generator(low_res, training=True)
         l1_loss, gradient = l1(generated, high_res)
-        scalars = {"loss/gene_l1_loss": l1_loss}
-        scalars["learning_rate"] = self.generator_optimizer.learning_rate
+        gene_loss = disc_loss = ops.convert_to_tensor(math.log(2.0))
+        penalty = weight = ops.zeros(())
         discriminator_gradients = []
         if stage == ADVERSARIAL:
             with tf.GradientTape() as discriminator_tape:
@@ -106,15 +106,17 @@ class Modern:
             adversarial = adversarial_gradient(logits, slopes)
             weight = self._weight(gradient, adversarial, batch)
             gradient += weight * adversarial
-            scalars |= {
-                "loss/gene_adversarial_loss": gene_loss,
-                "loss/disc_loss": disc_loss,
-                "penalty": penalty,
-                "adversarial_weight": weight,
-            }
         generator_gradients = generator_tape.gradient(
             generated, self.generator.trainable_variables, output_gradients=gradient
         )
+        scalars = {
+            "loss/gene_l1_loss": l1_loss,
+            "loss/gene_adversarial_loss": gene_loss,
+            "loss/disc_loss": disc_loss,
+            "penalty": penalty,
+            "adversarial_weight": weight,
+            "learning_rate": self.generator_optimizer.learning_rate,
+        }
         return scalars, generator_gradients, discriminator_gradients
 
     def _weight(self, l1_gradient, adversarial, batch):

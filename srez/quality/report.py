@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from srez.files import write_text
+from srez.options import FIELDS
 from srez.quality.charts import histogram, line_chart
 from srez.quality.metrics import TITLES, UNITS, shown
 
@@ -30,11 +31,20 @@ LIMITS = (
     "The figures hold for pictures like those measured. Other cameras, poses, ages and skin "
     "colours may come out worse, and look like the training pictures.",
 )
+LOSSES = {  # of either recipe
+    "generator": "gene_loss",
+    "D, real": "disc_real_loss",
+    "D, generated": "disc_fake_loss",
+    "adversarial": "gene_adversarial_loss",
+    "D": "disc_loss",
+}
 # Options that a reader of the card asks for first; all of them are in metrics.json.
 OPTIONS = (
+    "recipe",
     "batch_size",
     "ema",
     "gene_l1_factor",
+    "l1_batches",
     "learning_rate_half_life",
     "learning_rate_start",
     "noise_level",
@@ -66,11 +76,17 @@ def write_card(path, metrics):
         date=datetime.date.today().isoformat(),
         names=[name for name in TITLES if name in metrics["rows"]["generator"]],
         titles=TITLES,
-        options=OPTIONS,
+        options=[name for name in OPTIONS if _counts(name, metrics["options"])],
         limits=LIMITS,
         shown=shown,
     )
     write_text(path, card)
+
+
+def _counts(name, options):
+    """Whether an option is kept of a run, and is for its recipe."""
+    recipe = options.get("recipe", "original")
+    return name in options and FIELDS[name].metadata["recipe"] in (None, recipe)
 
 
 def _template(name):
@@ -103,12 +119,11 @@ def _curves(train_dir):
     losses, validation = (_columns(train_dir / name) for name in ("losses.csv", "metrics.csv"))
     charts = []
     if losses:
-        names = {
-            "generator": "gene_loss",
-            "D, real": "disc_real_loss",
-            "D, generated": "disc_fake_loss",
+        series = {
+            name: (losses["batch"], losses[f"loss/{loss}"])
+            for name, loss in LOSSES.items()
+            if f"loss/{loss}" in losses
         }
-        series = {name: (losses["batch"], losses[f"loss/{loss}"]) for name, loss in names.items()}
         charts.append(line_chart("Losses", "", series))
     for name in TITLES:
         if f"validation/{name}" in validation:

@@ -130,7 +130,7 @@ class Watch:
     def warn(self, batch, scalars):
         """Warns if the scalars of a step, floats by TensorBoard name, tell that it goes wrong."""
         losses = [value for name, value in scalars.items() if name.startswith("loss/disc_")]
-        if not losses or sum(losses) > LOST_LOSS:
+        if sum(losses) > LOST_LOSS:
             self._lost_since = None
         elif self._lost_since is None:
             self._lost_since = batch

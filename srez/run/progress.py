@@ -103,9 +103,7 @@ class Progress:
             return None
         values = {name: float(value) for name, value in scalars.items()}
         minutes_left = self.seconds / 60 * (1 / fraction - 1)
-        losses = [
-            LOSS % (title, values[name]) for title, name in self.losses.items() if name in values
-        ]
+        losses = [LOSS % (title, values[name]) for title, name in self.losses.items()]
         line = LINE % (100 * fraction, round(minutes_left), batch)
         say(", ".join([line, *losses]))
         speed = self._speed()

@@ -146,6 +146,20 @@ def test_a_run_without_a_checkpoint_is_one_line(tmp_path):
     assert not (tmp_path / "evaluation").exists()
 
 
+def test_a_run_of_the_recipe_modern_has_its_own_curves_and_options(trained_modern, tmp_path):
+    folder = trained_modern[0]
+    flags = [f"--checkpoint_dir={folder / 'checkpoint'}", f"--train_dir={folder / 'train'}"]
+    process = run_main("--run", "evaluate", *flags, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    report = (tmp_path / "evaluation" / "report.html").read_text()
+    assert "<title>Losses</title>" in report and ">adversarial</text>" in report
+    card = (tmp_path / "evaluation" / "MODEL_CARD.md").read_text()
+    assert "`--recipe modern`" in card and "`--l1_batches 6`" in card
+    assert "--noise_level" not in card
+    with open(folder / "train" / "losses.csv", newline="") as file:
+        assert all(None not in row and None not in row.values() for row in csv.DictReader(file))
+
+
 @pytest.fixture(scope="module")
 def browser():
     """A headless Chromium that keeps its console."""
