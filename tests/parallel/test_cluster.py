@@ -35,7 +35,8 @@ def found(tmp_path_factory):
 @pytest.mark.parametrize("name", ["mirrored", "multi_worker"])
 def test_the_first_step_in_float32_is_that_of_one_replica(found, name):
     one, two = found["none"], found[name]
-    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
+    # Rounding: a synchronised variance is a difference of means, of one replica's own it isn't.
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=5e-5)
     for network in ("generator", "discriminator"):
         keys = [key for key in one if key.startswith(f"gradient_{network}_")]
         largest = max(np.linalg.norm(one[key]) for key in keys)
