@@ -289,6 +289,10 @@ class Options:
             recipe = field.metadata["recipe"]
             if recipe not in (None, self.recipe) and value != field.default:
                 raise ValueError(f"flag --{field.name}: it is for --recipe={recipe} only")
+        if self.recipe == "modern" and self.precision == "float16":
+            raise ValueError(
+                "flag --precision=float16: --recipe=modern computes in bfloat16 or float32"
+            )
         png = self.infer_output is None or self.infer_output.lower().endswith(".png")
         if not (png or Path(self.infer_input).is_dir()):
             raise ValueError(_refusal(FIELDS["infer_output"], self.infer_output))

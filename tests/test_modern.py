@@ -106,6 +106,11 @@ def test_an_option_of_the_other_recipe_is_refused_by_name(flags, name):
         Options(**flags)
 
 
+def test_float16_is_refused():
+    with pytest.raises(ValueError, match="--precision=float16: --recipe=modern computes in"):
+        Options(recipe="modern", precision="float16")
+
+
 @pytest.fixture(scope="module")
 def stages():
     """The trainer after 1 + 2 batches of the two stages: its networks' weights, and the scalars."""
