@@ -196,7 +196,7 @@ def _residual_block(x, norm_relu):
 
 
 def _upscale(x, norm_relu):
-    # Batch norm and ReLU stand in front of the upscaling, not behind it: nearest-neighbour copies
+    # Batch norm and ReLU come before the upscaling, not after it: nearest-neighbour copies
     # change neither, and there are a quarter of the pixels here.
     x = norm_relu(x)
     units = x.shape[-1]

@@ -286,8 +286,8 @@ class Trainer:
 class Run:
     """A training under way: a Trainer, its pictures, and what it writes.
 
-    Of several processes, those of a parallel.cluster.Cluster, the chief alone writes: the others
-    train with it. `start` is a run.resume.Start, `source` a data.source.Source.
+    If a parallel.cluster.Cluster has several processes, only the chief writes; the others train
+    with it. `start` is a run.resume.Start, `source` a data.source.Source.
     """
 
     def __init__(self, trainer, cluster, source, start):

@@ -87,11 +87,11 @@ def _result_names(paths, faces):
     stems = [path.stem for path in paths]
     names = [path.name if stems.count(path.stem) > 1 else path.stem for path in paths]
     lower = {name.lower() for name in names}
-    if len(lower) < len(names):  # a.jpg beside a.png and a.jpg.png
+    if len(lower) < len(names):  # a.jpg, a.png and a.jpg.png
         return [path.name for path in paths]
     numbered = map(_NUMBERED.fullmatch, lower)
     if faces and any(name and name[1] in lower for name in numbered):
-        return [path.name for path in paths]  # a_1.jpg beside a.jpg, whose faces may be a_1 and a_2
+        return [path.name for path in paths]  # a_1.jpg and a.jpg, whose faces may be a_1, a_2
     return names
 
 

@@ -9,7 +9,7 @@ import tqdm
 from srez.pictures.image import to_uint8
 from srez_model import SCALE
 
-SAMPLE_SIDE = 128  # pixels, of the input's middle that is shown beside the result's
+SAMPLE_SIDE = 128  # pixels; so much of the middle is shown in a comparison
 
 
 def as_graph(generator):
@@ -60,7 +60,7 @@ def middle(low_res, *results):
 
 
 def _span(start, tile, margin, length):
-    """Of the tile at `start`, along one side: the input to read and the output of that to keep."""
+    """What to read of the input and to keep of its output, for the tile at `start` of one side."""
     stop = min(start + tile, length)
     first, last = max(start - margin, 0), min(stop + margin, length)
     return slice(first, last), slice(SCALE * (start - first), SCALE * (stop - first))

@@ -14,7 +14,7 @@ SEARCH_SIDE = 4000  # pixels of the searched picture's longer side, at most
 # For the search. It finds 77 of 100 CelebA faces whose box is 16 pixels, 12 or 16 times no more.
 MAX_ENLARGEMENT = 8
 MIN_SCORE = 0.2  # of the surest find: below, most of what is found in photos is no face
-SURE_SCORE = 0.5  # of the others, for beside a face, a badge may pass for one with less
+SURE_SCORE = 0.5  # of the others: next to a face, a badge may pass for one with less
 LANDMARK_SIDE = 400  # pixels; dlib's landmarks are whole pixels, so a face is magnified for them
 DESCRIPTOR_SIDE = 150  # pixels; what the descriptor network takes
 DESCRIPTOR_BATCH = 64
@@ -33,8 +33,9 @@ def missing():
 def find_faces(image):
     """The eyes of the faces in a picture, uint8 [H, W, 3]: float64 [n, 2, 2], n from 0 up.
 
-    Of each face the centres (x, y) of two eyes in pixels, the left one in the picture first; (0, 0)
-    is the picture's corner. The faces come from left to right. Needs what `missing` asks for.
+    Each face is the centres (x, y) of its two eyes in pixels, the left one in the picture first.
+    (0, 0) is the picture's corner. The faces come from left to right. Needs what `missing` asks
+    for.
     """
     picture = Image.fromarray(image)
     enlargement = min(SEARCH_SIDE / max(picture.size), MAX_ENLARGEMENT)

@@ -1,4 +1,4 @@
-"""Measures a trained generator on the test pictures of its run, beside plain interpolation."""
+"""Measures a trained generator and plain interpolation on the test pictures of its run."""
 
 import csv
 import dataclasses

@@ -102,7 +102,7 @@ class Watch:
     def diverged_at(self, batch):
         """The batch since which losses or variables are not finite, or 0 if all are.
 
-        Of variables no more is known than that it was before `batch`, which is now. A loss in
+        Since when a variable isn't finite is not known: then it is `batch`, which is now. A loss in
         float16 tells nothing: a step that overflows is skipped.
 
         Raises:
