@@ -65,7 +65,7 @@ def test_faces_are_compared_with_the_truths(metrics):
 def test_the_card_has_the_data_the_training_and_the_figures(evaluated, metrics):
     card = (evaluated[0] / "MODEL_CARD.md").read_text()
     assert "19 training and 3 test pictures from" in card
-    assert "12 batches, 48 pictures seen, with `--batch_size 4`" in card
+    assert "12 batches, 48 pictures seen, with `--recipe original`" in card
     lines = card.splitlines()
     assert lines[lines.index("## Figures") + 2].startswith("| | PSNR | SSIM |")
     psnr = metrics["rows"]["generator"]["psnr"]["mean"]
