@@ -104,7 +104,7 @@ def _unsynchronised(cluster):
 def _many_steps(cluster, recipe, flags):
     trainer, losses = _trainer(cluster, **flags), []
     for pair in batches(STEPS, np.float64, cluster):
-        losses += _losses(trainer.train_step(*pair))
+        losses.extend(_losses(trainer.train_step(*pair)))
     found = {f"{recipe}_losses": np.array(losses)}
     found["sums"] = np.array(cluster.sums(cluster.index + 1, 0))
     for name in ("generator", "discriminator", "average"):

@@ -234,8 +234,8 @@ def test_numbers_that_diverge_stop_a_run_and_name_the_pictures(here, faces, monk
     class Diverging(srez_train.Trainer):
         """The third step's gradients are not numbers."""
 
-        def gradients(self, low_res, high_res):
-            scalars, generator_gradients, others = super().gradients(low_res, high_res)
+        def gradients(self, *arguments):
+            scalars, generator_gradients, others = super().gradients(*arguments)
             factor = tf.where(self.batch < 2, 1.0, float("nan"))
             return scalars, [factor * gradient for gradient in generator_gradients], others
 
