@@ -1,12 +1,13 @@
-"""Puts the weights of a finished run of --recipe modern into the box: python3 -m bench.box FOLDER.
+"""Puts the weights of a finished run of --recipe modern into the box.
 
-FOLDER is the run's --checkpoint_dir. Writes both ends of the fidelity scale in float16, as Keras
-saves weights, faces64.json, which says how they were made, and the SHA-256 of each.
+python3 -m bench.box FOLDER COMMIT: FOLDER is the run's --checkpoint_dir, COMMIT that of the code
+which trained it. Writes both ends of the fidelity scale in float16, as Keras saves weights,
+facesS.json for --sample_size S, which says how they were made, and the SHA-256 of each.
 """
 
 import json
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -17,25 +18,23 @@ from srez.console import say
 from srez.data.source import open_source
 from srez.files import sha256, write_text
 from srez.run.checkpoint import batch_of, newest_checkpoint, read_run, restore
-from srez.run.weights import BOX, BOXED
+from srez.run.weights import BOX
 
 
-def main(checkpoint_dir):
+def main(checkpoint_dir, commit):
     """Writes the box anew."""
     checkpoint = newest_checkpoint(checkpoint_dir)
     options = read_run(checkpoint)["options"]
     source = open_source(options["dataset"])
+    stem = f"faces{options['sample_size']}"
     BOX.mkdir(exist_ok=True)
     for name in ("faithful", "average"):
         generator = modern.build_generator()
         restore(checkpoint, **{name: generator})
-        path = BOX / f"faces64_{name}.weights.h5"
-        generator.save_weights(path)
-        _halve(path)
-    git = ["git", "-C", str(BOX), "rev-parse", "HEAD"]
+        _save_halved(generator, BOX / f"{stem}_{name}.weights.h5")
     about = {
         "batch": batch_of(checkpoint),
-        "commit": subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip(),
+        "commit": commit,
         "data": {
             "pictures": len(source.names),
             "fingerprint": source.fingerprint,
@@ -43,31 +42,27 @@ def main(checkpoint_dir):
         },
         "options": options | {"dataset": Path(options["dataset"]).name},
     }
-    write_text(BOXED, json.dumps(about, indent=2) + "\n")
-    files = sorted(path for path in BOX.iterdir() if path.name.startswith("faces64"))
+    write_text(BOX / f"{stem}.json", json.dumps(about, indent=2) + "\n")
+    files = sorted(path for path in BOX.iterdir() if path.name.startswith("faces"))
     write_text(BOX / "SHA256SUMS", "".join(f"{sha256(path)}  {path.name}\n" for path in files))
     for path in files:
         say(f"Wrote {path}, {path.stat().st_size / 1e6:.1f} MB.")
 
 
-def _halve(path):
-    """Makes the float32 arrays of an HDF5 file float16, but for the fixed kernel."""
-    with h5py.File(path) as file:
-        arrays = {}
-        file.visititems(
-            lambda name, item: arrays.update({name: item[()]} if hasattr(item, "shape") else {})
-        )
+def _save_halved(generator, path):
+    """Saves the weights as Keras does, but in float16, except for the fixed kernel."""
     fixed = modern.bicubic_layer().kernel_initializer.value.shape
-    with h5py.File(path, "a") as file:
-        for name, values in arrays.items():
-            if values.shape != fixed:
-                del file[name]
-                file[name] = values.astype(np.float16)
-    with h5py.File(path) as old, h5py.File(f"{path}.new", "w") as new:  # without the room of before
-        for name in old:
-            old.copy(name, new)
-    Path(f"{path}.new").rename(path)
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder, path.name)
+        generator.save_weights(whole)
+        with h5py.File(whole) as old, h5py.File(path, "w") as new:
+
+            def copy(name, item):
+                if isinstance(item, h5py.Dataset):
+                    new[name] = item[()] if item.shape == fixed else item[()].astype(np.float16)
+
+            old.visititems(copy)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -55,8 +55,8 @@ class ManyAverages(Trainer):
             for name in AVERAGES
         }
 
-    def _update_average(self, stage):
-        super()._update_average(stage)
+    def _move_averages(self, stage):
+        super()._move_averages(stage)
         batch = tf.cast(self.batch, tf.float32)
         for name, decay in AVERAGES.items():
             weights = self.generator.trainable_variables
@@ -95,13 +95,18 @@ def main(dataset, folder, precision="bfloat16"):
 def _measure_all(trainer, batch, faces, make_batch):
     """Rows (name, batch, figures...) of all averages and of the raw weights."""
     recent = [make_batch(number)[0] for number in range(batch - STATISTICS, batch)]
-    rows = [("raw", batch, *mean_figures(trainer.generator, *faces).values())]
+
+    def measured(name, network):
+        images = to_uint8(upscale(network, faces[0]))
+        return name, batch, *mean_figures(images, *faces).values()
+
+    rows = [measured("raw", trainer.generator)]
     kept = trainer.average.get_weights()
     for name, values in trainer.averages.items():
         for variable, value in zip(trainer.average.trainable_variables, values, strict=True):
             variable.assign(value)
         trainer.refresh_average(recent)
-        rows.append((name, batch, *mean_figures(trainer.average, *faces).values()))
+        rows.append(measured(name, trainer.average))
     trainer.average.set_weights(kept)
     trainer.refresh_average(recent)
     for row in rows:
@@ -109,9 +114,9 @@ def _measure_all(trainer, batch, faces, make_batch):
     return rows
 
 
-def mean_figures(network, low_res, high_res, digits=4):
-    """The figures of a generator, rounded means over the faces, by name."""
-    found = figures(to_uint8(upscale(network, low_res)), high_res, low_res)
+def mean_figures(images, low_res, high_res, digits=4):
+    """The figures of enlarged uint8 images, rounded means over the faces, by name."""
+    found = figures(images, high_res, low_res)
     return {name: round(float(values.mean()), digits) for name, values in found.items()}
 
 

@@ -1,50 +1,91 @@
-"""Measures the weights in the box over --fidelity: python3 -m bench.fidelity DATASET OUTPUT.
+"""Measures the weights in the box over --fidelity: python3 -m bench.fidelity DATASET.
 
-A row per fidelity in OUTPUT, a CSV file: the means of all figures on the dataset's test pictures.
+Writes bench/results/fidelity.csv, a row per fidelity and for what a network has to beat: the means
+of all figures on the dataset's test pictures. Draws docs/fidelity.svg, PSNR against the Frechet
+distance. Needs requirements/bench.txt and requirements/face.txt.
 """
 
-import csv
 import sys
 
+import matplotlib.pyplot
 import numpy as np
 
-from srez.console import say
+from bench.ema import ROOT, mean_figures, write_table
 from srez.data.source import open_source
 from srez.data.split import split_source
-from srez.files import atomic_path
 from srez.options import Options
 from srez.pictures.image import to_uint8
 from srez.pictures.load import eight_bit, load_pictures
+from srez.pictures.resize import interpolate
 from srez.quality.descriptors import descriptors
-from srez.quality.metrics import figures, frechet_distance, identity_distance
+from srez.quality.metrics import TITLES, frechet_distance, identity_distance
 from srez.run.weights import load_generator, upscale
+from srez_model import project
 
 FIDELITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
+ORIGINAL = ("original recipe, as it is", 22.35, 0.074)  # by --run evaluate, see docs/QUALITY.md
+RIDGE = 1.0  # added to the diagonal of the inputs' squares, of 768 pixels over all faces
 
 
-def main(dataset, output):
-    """Measures and writes the rows."""
-    options = Options(dataset=dataset, weights="shipped")
+def main(dataset):
+    """Measures, writes the table, draws the chart."""
+    options = Options(dataset=dataset)
     source = open_source(dataset)
     split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
-    _, *pair = load_pictures(source, split.test, options.sample_size)
-    low_res, high_res = map(eight_bit, pair)
+    training, pair = (
+        [eight_bit(images) for images in load_pictures(source, files, options.sample_size)[1:]]
+        for files in (split.train, split.test)
+    )
+    low_res, high_res = pair
     truth = descriptors(to_uint8(high_res))
     rows = []
+    for name, images in _enlarged(low_res, _regression(*training)):
+        images = to_uint8(np.asarray(images))
+        faces = descriptors(images)
+        distances = identity_distance(faces, truth).mean(), frechet_distance(faces, truth)
+        rows.append((name, *mean_figures(images, *pair).values(), *np.round(distances, 4)))
+        print(*rows[-1], flush=True)
+    write_table("fidelity", ("enlarged by", *TITLES), rows)
+    _draw(rows)
+
+
+def _enlarged(low_res, regression):
+    """(name, images) of all that is compared."""
+    yield "bicubic", interpolate(low_res)
+    yield "bicubic, projected", project(interpolate(low_res), low_res)
+    yield "linear regression, projected", project(regression(low_res), low_res)
     for fidelity in FIDELITIES:
         generator, _ = load_generator(Options(weights="shipped", fidelity=fidelity))
-        images = to_uint8(upscale(generator, low_res))
-        row = {"fidelity": fidelity}
-        row |= {name: found.mean() for name, found in figures(images, high_res, low_res).items()}
-        faces = descriptors(images)
-        row["identity_distance"] = identity_distance(faces, truth).mean()
-        row["frechet_distance"] = frechet_distance(faces, truth)
-        rows.append({name: f"{np.float64(value):.4g}" for name, value in row.items()})
-        say(rows[-1])
-    with atomic_path(output) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+        yield f"fidelity {fidelity:g}", upscale(generator, low_res)
+
+
+def _regression(low_res, high_res):
+    """Ridge regression from all pixels of a face to all pixels of what bicubic leaves out."""
+
+    def pixels(images):  # and a 1, for the constant
+        return np.pad(images.reshape(len(images), -1), ((0, 0), (0, 1)), constant_values=1.0)
+
+    inputs = pixels(low_res)
+    targets = (high_res - interpolate(low_res)).numpy().reshape(len(high_res), -1)
+    squares = inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1], dtype=np.float32)
+    weights = np.linalg.solve(squares, inputs.T @ targets)
+
+    def enlarge(images):
+        return interpolate(images) + (pixels(images) @ weights).reshape(-1, *high_res.shape[1:])
+
+    return enlarge
+
+
+def _draw(rows):
+    chart, axis = matplotlib.pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    curve = [row for row in rows if row[0].startswith("fidelity")]
+    axis.plot([row[-1] for row in curve], [row[1] for row in curve], color="0.6", zorder=0)
+    for name, psnr, *_, frechet in [*rows, ORIGINAL]:
+        axis.plot(frechet, psnr, marker="o")
+        axis.annotate(name, (frechet, psnr), (6, -4), textcoords="offset points")
+    axis.set(xlabel="Frechet face distance (less is better)", ylabel="PSNR, dB", xlim=(0, 0.14))
+    axis.grid(alpha=0.3)
+    chart.savefig(ROOT / "docs" / "fidelity.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

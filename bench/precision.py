@@ -17,8 +17,9 @@ from bench.ema import draw, mean_figures, write_table
 from srez.data.source import open_source
 from srez.data.split import split_source
 from srez.options import Options
+from srez.pictures.image import to_uint8
 from srez.pictures.load import eight_bit, load_pictures
-from srez.run.weights import load_generator
+from srez.run.weights import load_generator, upscale
 
 BATCHES = (500, *range(600, 1001, 50))
 FIRST = 600  # the first batch that counts
@@ -91,8 +92,9 @@ def _measure(config):
     source = open_source(config.dataset)
     split = split_source(source, config.test_vectors, config.random_seed, config.batch_size)
     _, *pair = load_pictures(source, split.test, config.sample_size)
+    low_res, high_res = map(eight_bit, pair)
     generator, _ = load_generator(dataclasses.replace(config, weights="ema", consistent="off"))
-    found = mean_figures(generator, *map(eight_bit, pair), digits=2)
+    found = mean_figures(to_uint8(upscale(generator, low_res)), low_res, high_res, digits=2)
     return [found[name] for name in FIGURES]
 
 

@@ -94,7 +94,9 @@ def _measure_step(cluster, share):
     from srez_train import Trainer
 
     share = int(share)
-    trainer = Trainer(Options(batch_size=share * cluster.workers), cluster.strategy)
+    trainer = Trainer(
+        Options(batch_size=share * cluster.workers, precision="float32"), cluster.strategy
+    )
     high_res = tf.random.stateless_uniform((share, 64, 64, 3), (0, 1))
     low_res = tf.nn.avg_pool2d(high_res, 4, 4, "VALID")
     seconds = []

@@ -1,0 +1,103 @@
+"""Measures weights on inputs that are no exact averages: python3 -m bench.degraded DATASET SIZE.
+
+SIZE is the side of the results, 64 or 128, of the weights in the box; a third argument is the
+--checkpoint_dir of a run to measure in their place. Each test picture is made smaller in five ways,
+as in a small face of a photo. Writes bench/results/degradedSIZE.csv, a row for each way and what
+enlarges it, the means of all figures, and a sheet of each way for skimage's astronaut,
+docs/degradedSIZE.webp. Needs requirements/bench.txt and requirements/face.txt.
+"""
+
+import io
+import sys
+
+import numpy as np
+import skimage.data
+from PIL import Image
+
+from bench.ema import ROOT, mean_figures, write_table
+from srez.data.source import open_source
+from srez.data.split import split_source
+from srez.options import Options
+from srez.photo.align import align_face
+from srez.pictures.image import titled_grid, to_uint8, write_image
+from srez.pictures.load import eight_bit, load_pictures
+from srez.pictures.resize import interpolate, shrink
+from srez.quality.descriptors import descriptors, find_faces
+from srez.quality.metrics import TITLES, frechet_distance, identity_distance
+from srez.run.weights import load_generator, upscale
+from srez_model import SCALE
+
+NOISE = 5.0  # levels, the standard deviation
+QUALITY = 75  # of JPEG, with colours halved: Pillow's default
+
+
+def main(dataset, size, checkpoint_dir=None):
+    """Measures, writes the table and the sheet."""
+    size = int(size)
+    flags = {"weights": "ema", "checkpoint_dir": checkpoint_dir} if checkpoint_dir else {}
+    options = Options(dataset=dataset, sample_size=size, **{"weights": "shipped"} | flags)
+    source = open_source(dataset)
+    split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
+    high_res = eight_bit(load_pictures(source, split.test, size)[2])
+    truth, rows = descriptors(to_uint8(high_res)), []
+    for way, low_res in ways(high_res):
+        for name, images in enlarged(low_res, options, is_exact=way == "averages"):
+            faces = descriptors(images)
+            distances = identity_distance(faces, truth).mean(), frechet_distance(faces, truth)
+            means = mean_figures(images, low_res, high_res)
+            rows.append((way, name, *means.values(), *np.round(distances, 4)))
+            print(*rows[-1], flush=True)
+    write_table(f"degraded{size}", ("made smaller by", "enlarged by", *TITLES), rows)
+    _draw(options)
+
+
+def ways(high_res):
+    """Yields (name, low_res): images [N, S, S, 3] in [0, 1] made smaller in five ways, 8 bits."""
+    side = high_res.shape[1] // SCALE
+    averages = np.asarray(shrink(high_res, side))
+    noise = np.random.default_rng(0).normal(0.0, NOISE / 255, averages.shape)
+    images = [Image.fromarray(image) for image in to_uint8(high_res)]
+
+    def resampled(kernel):
+        return np.stack([np.asarray(image.resize((side, side), kernel)) for image in images]) / 255
+
+    yield "averages", eight_bit(averages)
+    yield f"JPEG, quality {QUALITY}", np.stack([_packed(image) for image in to_uint8(averages)])
+    yield f"noise of {NOISE:g} levels", eight_bit(averages + noise)
+    yield "Lanczos", np.float32(resampled(Image.Resampling.LANCZOS))
+    yield "nearest", np.float32(resampled(Image.Resampling.NEAREST))
+
+
+def enlarged(low_res, options, is_exact):
+    """Yields (name, uint8 images) of bicubic interpolation and of both ends of the fidelity."""
+    yield "bicubic", to_uint8(np.asarray(interpolate(low_res)))
+    for fidelity in (0.0, 1.0):
+        flags = vars(options) | {"fidelity": fidelity, "consistent": "on" if is_exact else "off"}
+        generator, _ = load_generator(Options(**flags))
+        yield f"fidelity {fidelity:g}", to_uint8(upscale(generator, low_res))
+
+
+def _packed(image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=QUALITY)
+    return np.asarray(Image.open(file), np.float32) / np.float32(255)
+
+
+def _draw(options):
+    """A row for each way: nearest, bicubic, both fidelities, truth."""
+    photo = skimage.data.astronaut()
+    truth = align_face(photo, find_faces(photo)[0], options.sample_size)[None]
+    rows = []
+    for way, low_res in ways(truth):
+        images = dict(enlarged(low_res, options, is_exact=way == "averages"))
+        rows.append({"input": interpolate(low_res, "nearest")} | images | {"truth": truth})
+    columns = {
+        title: np.concatenate([to_uint8(np.asarray(row[title])) for row in rows])
+        for title in rows[0]
+    }
+    path = ROOT / "docs" / f"degraded{options.sample_size}.webp"
+    write_image(path, titled_grid(columns, magnify=128 // options.sample_size))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
