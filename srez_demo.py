@@ -1,29 +1,44 @@
-"""The video of a training: its sheets, one after the other."""
+"""The video of a training: its sheets, one after the other; and a small animation of it."""
 
+import csv
 import functools
+import io
 import re
 from pathlib import Path
 
 import moviepy
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from srez.console import say
+from srez.console import counted, say
 from srez.files import atomic_path
-from srez.pictures.image import read_image
+from srez.pictures.image import read_image, write_title
 
-VIDEO = "demo1.mp4"
+VIDEO, ANIMATION = "demo1.mp4", "demo1.webp"
 SECONDS = 5
 FPS = 30
-MAGNIFY = 2  # a sheet's pixel is a square of this side in the video, to be seen
-CAPTION_HEIGHT = 40  # pixels, on top of each frame
+CAPTION_HEIGHT = 32  # pixels, on top of each frame
+LOSSES = {  # of either recipe
+    "L1": "gene_l1_loss",
+    "G": "gene_loss",
+    "D real": "disc_real_loss",
+    "D fake": "disc_fake_loss",
+    "adversarial": "gene_adversarial_loss",
+    "D": "disc_loss",
+}
+LOSSES_PERIOD = 10  # batches between two rows of the table of losses
+ANIMATION_BYTES = 2_000_000  # at most: a chat takes that, and a README loads it at once
+ANIMATION_FRAMES = 25  # at most
+ANIMATION_HEIGHT = 720  # pixels, at most
+HOLD = 1500  # milliseconds for the last frame
 
 
 def make_video(train_dir):
     """Makes train_dir/demo1.mp4 (H.264, at least five seconds) of the sheets in train_dir.
 
     Each sheet is held so that all last five seconds. Sheets of another size than the newest one
-    and files that are no pictures are named and left out. Returns the video's path.
+    and files that are no pictures are named and left out. An animation comes too, demo1.webp of
+    two megabytes at most, for a page or a chat. Returns the video's path.
 
     Raises:
         OSError: no sheets, or the video can't be written.
@@ -47,8 +62,41 @@ def make_video(train_dir):
             logger=None,
             ffmpeg_params=["-pix_fmt", "yuv420p", "-movflags", "+faststart"],
         )
-    say(f"Wrote {video}: {len(sheets)} sheets, {count / FPS:.1f} seconds.")
+    _write_animation(Path(train_dir, ANIMATION), sheets)
+    say(f"Wrote {video}: {counted(len(sheets), 'sheet')}, {count / FPS:.1f} seconds.")
+    say(f"Wrote {video.with_name(ANIMATION)}: the same, small, for a page or a chat.")
     return video
+
+
+def _write_animation(path, sheets):
+    """Writes the sheets, or so many of them, as an animated WebP that is small enough."""
+    count = min(len(sheets), ANIMATION_FRAMES)
+    numbers = np.linspace(0, len(sheets) - 1, count).round().astype(int)
+    frames = [Image.fromarray(_frame(sheets[number])) for number in numbers]
+    durations = [1000 * SECONDS // count] * (count - 1) + [HOLD]
+    scale = min(ANIMATION_HEIGHT / frames[0].height, 1.0)
+    data = _webp(frames, scale, durations)
+    while len(data) > ANIMATION_BYTES:
+        scale *= 0.7
+        data = _webp(frames, scale, durations)
+    with atomic_path(path) as temporary:
+        Path(temporary).write_bytes(data)
+
+
+def _webp(frames, scale, durations):
+    width, height = (max(round(scale * side), 1) for side in frames[0].size)
+    first, *others = (frame.resize((width, height), Image.Resampling.LANCZOS) for frame in frames)
+    data = io.BytesIO()
+    first.save(
+        data,
+        "webp",
+        save_all=True,
+        append_images=others,
+        duration=durations if others else HOLD,
+        loop=0,
+        quality=80,
+    )
+    return data.getvalue()
 
 
 def _sheets(train_dir):
@@ -70,15 +118,30 @@ def _sheets(train_dir):
 
 @functools.lru_cache(maxsize=1)  # a sheet is held for several frames
 def _frame(path):
-    """The sheet magnified under its batch number: uint8 [H, W, 3], H and W even."""
-    sheet = read_image(path)
-    image = Image.fromarray(sheet.repeat(MAGNIFY, axis=0).repeat(MAGNIFY, axis=1))
-    frame = Image.new("RGB", (image.width, image.height + CAPTION_HEIGHT), "black")
-    frame.paste(image, (0, CAPTION_HEIGHT))
-    font = ImageFont.load_default(size=CAPTION_HEIGHT * 0.6)
-    at = (frame.width / 2, CAPTION_HEIGHT / 2)
-    ImageDraw.Draw(frame).text(at, f"batch {_batch(path)}", "white", font, anchor="mm")
+    """The sheet under its batch number and losses: uint8 [H, W, 3], H and W even."""
+    sheet = Image.fromarray(read_image(path))
+    width, height = (side + side % 2 for side in (sheet.width, sheet.height + CAPTION_HEIGHT))
+    frame = Image.new("RGB", (width, height), "black")
+    frame.paste(sheet, (0, CAPTION_HEIGHT))
+    batch = _batch(path)
+    caption = f"batch {batch:,}{_losses(path.parent).get(str(batch - batch % LOSSES_PERIOD), '')}"
+    write_title(frame, caption, (width / 2, CAPTION_HEIGHT / 2), width)
     return np.asarray(frame)
+
+
+@functools.cache
+def _losses(train_dir):
+    """The losses in words by batch, as far as they are logged."""
+    try:
+        with open(train_dir / "losses.csv", newline="", encoding="utf-8") as file:
+            return {row["batch"]: _in_words(row) for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError):  # none, or not srez's: then the number stands alone
+        return {}
+
+
+def _in_words(row):
+    found = {title: row.get(f"loss/{name}") for title, name in LOSSES.items()}
+    return "".join(f"   {title} {float(loss):.3f}" for title, loss in found.items() if loss)
 
 
 def _batch(path):

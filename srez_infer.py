@@ -14,30 +14,33 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from srez.console import complain, say
+import srez
+from srez.console import complain, counted, say
 from srez.files import printable
-from srez.photo.align import align_face, describe_face, put_back
-from srez.photo.jobs import Job, list_jobs
-from srez.photo.tiles import as_graph, middle, upscale_tiled
+from srez.photo.align import align_face, box_side, eyes_of_box, put_back
+from srez.photo.compare import comparison, with_boxes
+from srez.photo.jobs import Job, earlier_results, list_jobs, say_left
+from srez.photo.tiles import as_graph, upscale_tiled
 from srez.pictures.image import (
     MAX_PIXELS,
     celeba_box,
     centre_square,
-    comparison_grid,
+    is_grey,
+    is_lossless,
+    kept_exif,
     read_image,
-    to_uint8,
+    read_with_alpha,
+    to_grey,
     write_image,
 )
-from srez.pictures.resize import interpolate
 from srez.quality.descriptors import find_faces, missing
-from srez.quality.metrics import lr_psnr, shown
-from srez.run.weights import load_generator, upscale
+from srez.quality.metrics import averages_back, shown
+from srez.run.weights import Networks, upscale
 from srez_model import SCALE
 
 INVENTED = "Made by srez: the details are invented."  # in each result's file
-INVENTED_GAIN = 4  # in the map of what is invented: a quarter of the range is white
-STRIP = 64  # rows of a picture measured at a time
-COMPARISON_SIDE = 256  # pixels; a small picture is magnified to about that for the eye
+IN_FLIGHT = 4  # photos that are read or written at a time, at most: each takes memory
+NAMED = 3  # results in a line, if there are many
 
 
 def infer(options):
@@ -52,17 +55,18 @@ def infer(options):
         OSError: no checkpoint, no input, output over the input, or some pictures of a folder
             could not be read; then these are named and the others written.
     """
-    wants_faces = options.faces == "auto" and not options.upscale_full
+    wants_faces = options.faces != "off" and not options.upscale_full
     jobs = list_jobs(options.infer_input, options.infer_output, wants_faces)
-    generator, weights = load_generator(options)
-    networks = [generator]
-    if options.invented:
-        networks += [weights.generator(end, options.consistent) for end in (0.0, 1.0)]
-    if options.upscale_full:
-        enlarger = Wholes(networks, options.tile, weights.margin)
-    else:
-        enlarger = Squares(networks, weights.sample_size // SCALE, options.infer_batch)
+    if options.infer_skip_existing:
+        jobs = [job for job in jobs if not job.comparison.exists()]
+    if not jobs:
+        say("Nothing to do: all are enlarged already.")
+        return
+    networks = Networks(options)
+    enlarger = Wholes(networks, options.tile) if options.upscale_full else Faces(networks, options)
+    earlier = earlier_results(jobs)
     failures = enlarge_all(jobs, enlarger)
+    say_left(earlier)
     if failures and not Path(options.infer_input).is_dir():
         raise failures[0]
     for failure in failures:
@@ -72,134 +76,239 @@ def infer(options):
 
 
 def enlarge_all(jobs, enlarger):
-    """Does the jobs with a Squares or Wholes; returns the OSErrors of those that failed.
+    """Does the jobs with a Faces or Wholes; returns the OSErrors of those that failed.
 
     So many pictures are in memory as go through the network together, and their results are
-    written before the next ones are read.
+    written before the next ones are read. After Ctrl-C, what is being read or written is finished.
     """
     for folder in {path.parent for job in jobs for path in (job.target, job.comparison)}:
         folder.mkdir(parents=True, exist_ok=True)
     failures, said = [], set()
     is_quiet = len(jobs) == 1 or not sys.stderr.isatty()
     with (
-        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+        concurrent.futures.ThreadPoolExecutor(min(os.cpu_count(), IN_FLIGHT)) as pool,
         tqdm.tqdm(total=len(jobs), unit="picture", disable=is_quiet) as bar,
     ):
-        for at in range(0, len(jobs), enlarger.at_once):
-            part = jobs[at : at + enlarger.at_once]
-            items = _without_failures(pool, enlarger.read, [(job,) for job in part], failures)
-            written = _without_failures(pool, _write, enlarger.enlarge(items), failures)
-            for line in itertools.chain(*written):
-                if line not in said:  # a tip is the same for all
-                    say(line)
-                said.add(line)
-            bar.update(len(part))
+        try:
+            for at in range(0, len(jobs), enlarger.at_once):
+                part = jobs[at : at + enlarger.at_once]
+                items = _without_failures(pool, enlarger.read, [(job,) for job in part], failures)
+                written = _without_failures(pool, write_results, enlarger.enlarge(items), failures)
+                for line in itertools.chain(*written):
+                    if line not in said:  # a tip is the same for all
+                        say(line)
+                    said.add(line)
+                bar.update(len(part))
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            left = sum(not job.comparison.exists() for job in jobs)
+            say(f"Stopped, {counted(left, 'picture')} left: --infer_skip_existing goes on there.")
+            raise
     return failures
 
 
 @dataclasses.dataclass(frozen=True)
-class Item:
-    """A picture that was read: what of it goes through the network, and what to say about that."""
+class Part:
+    """What goes through a network: a picture or a face, `low_res` [h, w, 3] in [0, 1].
 
-    job: Job
-    low_res: np.ndarray  # [n, h, w, 3] in [0, 1]: the picture, or n faces
-    hows: list  # n lines for the console
-    eyes: np.ndarray | None = None  # [n, 2, 2] of the faces, or None
-    tip: str = ""  # on what to install, if anything
-
-
-class Squares:
-    """Enlarges the faces in a photo, if they are wanted and found, else the picture's square.
-
-    The networks take `size` pixels square, and `at_once` pictures at a time.
+    `size` is the side of the results of the network that it is for. With `consistent` "on", not
+    "off", its result shall average back to it: its pixels are free of JPEG's blocks and of noise.
     """
 
-    def __init__(self, networks, size, at_once):
+    low_res: np.ndarray
+    size: int
+    consistent: str
+
+    @property
+    def kind(self):
+        """What the parts have in common that go through a network together."""
+        return self.size, self.consistent, self.low_res.shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A picture that was read: its Parts, what it is in words, and further lines to say."""
+
+    job: Job
+    parts: list
+    words: str
+    is_grey: bool  # then its results are, too
+    notes: list
+    numbers: tuple = (1,)  # of its faces, from left to right
+    eyes: np.ndarray | None = None  # [n, 2, 2] of the faces, or None
+    found: tuple = ()  # the eyes of all faces in the photo, those that aren't enlarged among them
+    alpha: np.ndarray | None = None  # uint8 [H, W] of a whole picture with holes
+    exif: dict | None = None  # of a whole picture
+    told: tuple = ()  # of each part's network, once it is used: texts by name
+
+    def with_told(self, networks):
+        """The same, with what the run.weights.Networks tell of those that its parts go through."""
+        told = tuple(networks.told(part.size, part.consistent) for part in self.parts)
+        return dataclasses.replace(self, told=told)
+
+
+class Faces:
+    """Enlarges the faces in a photo, if they are wanted and found, else the picture's square.
+
+    `networks` are run.weights.Networks. `options` say which faces, and how many pictures go
+    through a network at a time.
+    """
+
+    def __init__(self, networks, options):
         self.networks = networks
-        self.size = size
-        self.at_once = at_once
+        self.options = options
+        self.at_once = options.infer_batch
 
     def read(self, job):
-        """The Item of a job. Raises OSError: its picture can't be read."""
-        size = self.size
+        """The Item of a job. Raises OSError: its picture can't be read, or has no such face."""
         image = read_image(job.source)
-        is_photo = celeba_box(image) is None and not _is_tiny(image, size)
-        is_wanted = job.photo is not None and is_photo
-        tip = missing() if is_wanted else ""
-        eyes = find_faces(image) if is_wanted and not tip else ()
-        if len(eyes) > 0:
-            low_res = np.stack([align_face(image, pair, size) for pair in eyes])
-            hows = [describe_face(pair, size, SCALE * size) for pair in eyes]
-        else:
-            eyes = None
-            low_res, how = to_low_res(image, size)
-            hows = [f"no face found: {how}" if is_wanted and not tip else how]
-        source = f"{printable(str(job.source))} ({image.shape[1]}x{image.shape[0]}"
-        return Item(job, low_res, [f"{source}, {how})" for how in hows], eyes, tip)
+        source = _name_and_size(job.source, image)
+        is_photo = celeba_box(image) is None and not self._is_tiny(image)
+        tip, found = "", ""
+        if job.photo is not None and (is_photo or self.options.face_box):
+            tip = "" if self.options.face_box else missing()
+            eyes = () if tip else self._find(image, source)
+            if len(eyes) > 0:
+                return self._faces(job, image, source, eyes)
+            found = "" if tip else "no face found: "
+        part, how = to_part(image, self.networks, lambda: is_lossless(job.source))
+        notes = [tip] if tip else []
+        return Item(job, [part], f"{source}, {found}{how}", is_grey(image), notes)
 
     def enlarge(self, items):
-        """Yields each item with the networks' results [n, 4h, 4w, 3]; one size goes together."""
-        items = sorted(items, key=lambda item: item.low_res.shape[1:])
-        for _, same in itertools.groupby(items, key=lambda item: item.low_res.shape[1:]):
-            same = list(same)
-            low_res = np.concatenate([item.low_res for item in same])
-            cuts = np.cumsum([len(item.low_res) for item in same])[:-1]
-            results = [
-                np.split(upscale(network, low_res, self.at_once), cuts) for network in self.networks
-            ]
-            yield from zip(same, zip(*results, strict=True), strict=True)
+        """Yields each item with a tuple of each network's result [4h, 4w, 3] for each part."""
+        parts = [part for item in items for part in item.parts]
+        outputs = [None] * len(parts)
+        for kind in sorted({part.kind for part in parts}):
+            same = [number for number, part in enumerate(parts) if part.kind == kind]
+            low_res = np.stack([parts[number].low_res for number in same])
+            networks = self.networks.of(*kind[:2])
+            results = [upscale(network, low_res, self.at_once) for network in networks]
+            for number, *of_part in zip(same, *results, strict=True):
+                outputs[number] = of_part
+        outputs = iter(outputs)
+        for item in items:
+            yield item.with_told(self.networks), list(itertools.islice(outputs, len(item.parts)))
+
+    def _is_tiny(self, image):
+        return max(image.shape[:2]) <= self.networks.sizes[-1] // SCALE
+
+    def _find(self, image, source):
+        if self.options.face_box:
+            left, top, side = map(float, self.options.face_box.split(","))
+            centre = np.array([top + side / 2, left + side / 2])
+            if (centre < 0).any() or (centre >= image.shape[:2]).any():
+                raise OSError(f"--face_box={self.options.face_box} lies outside of {source}")
+            return eyes_of_box(left, top, side)[None]
+        return find_faces(image)
+
+    def _faces(self, job, image, source, eyes):
+        widths = [round(box_side(pair)) for pair in eyes]
+        numbers, notes = self._choose(widths, source)
+        if not numbers:
+            return Item(job, [], source, is_grey(image), notes)
+        found, eyes = eyes, [eyes[number - 1] for number in numbers]
+        widths = [widths[number - 1] for number in numbers]
+        parts = [self._to_part(image, *face) for face in zip(eyes, widths, strict=True)]
+        words = f"{source}: {_faces_in_words(widths)}"
+        return Item(job, parts, words, is_grey(image), notes, tuple(numbers), eyes, found)
+
+    def _to_part(self, image, eyes, width):
+        """The Part of a face that is `width` pixels wide in its photo."""
+        size = self.networks.size_for(width)
+        # Reduced as much as it is enlarged again, it has lost its noise and JPEG's blocks.
+        consistent = self.networks.consistent(size, width >= size)
+        return Part(align_face(image, eyes, size // SCALE), size, consistent)
+
+    def _choose(self, widths, source):
+        """The numbers of the faces to enlarge, counted from 1, and lines on the others."""
+        options, largest = self.options, self.networks.sizes[-1]
+        if options.face > len(widths):
+            raise OSError(f"--face={options.face}: {source}: {counted(len(widths), 'face')} found")
+        if options.face:
+            return [options.face], []
+        if options.faces == "all" or options.face_box:
+            return [*range(1, len(widths) + 1)], []
+        most = options.face_max or largest
+        others = {
+            "larger than "
+            + (f"--face_max={most}" if options.face_max else f"the {largest} that srez makes"): [
+                width for width in widths if width > most
+            ],
+            f"smaller than --face_min={options.face_min}": [
+                width for width in widths if width < options.face_min
+            ],
+        }
+        notes = [
+            f"{source}: {_faces_in_words(left)}:\n  {why}, left as is (--faces all makes all)"
+            for why, left in others.items()
+            if left
+        ]
+        good = [options.face_min <= width <= most for width in widths]
+        return [number for number, is_good in enumerate(good, 1) if is_good], notes
 
 
 class Wholes:
-    """Enlarges whole pictures one by one, in tiles of `tile` pixels square with a `margin`."""
+    """Enlarges whole pictures one by one, in tiles of `tile` pixels square."""
 
     at_once = 1
 
-    def __init__(self, networks, tile, margin):
-        self.networks = [as_graph(network) for network in networks]
+    def __init__(self, networks, tile):
+        self.networks = networks
+        self.size = networks.sizes[-1]
         self.tile = tile
-        self.margin = margin
+        self._graphs = {}
 
     def read(self, job):
         """The Item of a job. Raises OSError: its picture can't be read, or is too large."""
-        image = read_image(job.source)
+        image, alpha = read_with_alpha(job.source)
         source = _name_and_size(job.source, image)
         if image.shape[0] * image.shape[1] * SCALE**2 > MAX_PIXELS:
             raise OSError(
                 f"{source}: four times that is more than {MAX_PIXELS:,} pixels: "
                 "give a smaller picture, or do without --upscale_full"
             )
-        return Item(job, image[None] / np.float32(255.0), [source])
+        consistent = self.networks.consistent(self.size, is_lossless(job.source))
+        part = Part(image / np.float32(255.0), self.size, consistent)
+        exif = kept_exif(job.source)
+        return Item(job, [part], source, is_grey(image), [], alpha=alpha, exif=exif)
 
     def enlarge(self, items):
-        """Yields each item with the networks' results uint8 [1, 4h, 4w, 3]."""
+        """Yields each item with a tuple of each network's result uint8 [4h, 4w, 3]."""
+        margin = self.networks.weights(self.size).margin
         for item in items:
-            yield (
-                item,
-                [
-                    upscale_tiled(network, item.low_res[0], self.tile, self.margin)[None]
-                    for network in self.networks
-                ],
-            )
+            [part] = item.parts
+            if part.consistent not in self._graphs:
+                networks = self.networks.of(self.size, part.consistent)
+                self._graphs[part.consistent] = [as_graph(network) for network in networks]
+            graphs = self._graphs[part.consistent]
+            output = [upscale_tiled(graph, part.low_res, self.tile, margin) for graph in graphs]
+            yield item.with_told(self.networks), [output]
 
 
-def to_low_res(image, size):
-    """A picture, uint8 [H, W, 3], as the network's input [1, h, w, 3] in [0, 1], and how in words.
+def to_part(image, networks, lossless):
+    """The Part that a picture, uint8 [H, W, 3], is for the run.weights.Networks; how, in words.
 
-    A 178x218 picture is taken for an aligned CelebA one: its box, averaged to size x size. One of
-    at most 2 * size pixels is taken as it is. From any other the largest centred square is taken
-    and averaged.
+    A picture that is no larger than the largest network's input is taken as it is. A 178x218
+    picture is taken for an aligned CelebA one: its box. From any other the largest centred square
+    is taken. These are averaged to the network's input. `lossless` tells whether the picture's file
+    holds its pixels as they are; averages over 2x2 pixels and more are exact anyway.
     """
-    if _is_tiny(image, size):
-        how, crop = "taken as it is", image
-    elif (box := celeba_box(image)) is not None:
-        how, crop = f"the dataset's box, averaged to {size}x{size}", box
-    else:
-        how, crop = f"the centred square, averaged to {size}x{size}", centre_square(image)
+    side = max(image.shape[:2])
+    how, crop = "taken as it is", image
+    if side > networks.sizes[-1] // SCALE:
+        how, crop = "the dataset's box", celeba_box(image)
+        if crop is None:
+            how, crop = "the centred square", centre_square(image)
+        side = len(crop)
+    size = networks.size_for(side)
     low_res = tf.constant(crop[None], tf.float32) / 255.0
-    if crop is not image:
-        low_res = tf.image.resize(low_res, (size, size), method="area")
-    return low_res.numpy(), how
+    inputs = size // SCALE
+    if side > networks.sizes[-1] // SCALE:
+        how = f"{how}, averaged to {inputs}x{inputs}"
+        low_res = tf.image.resize(low_res, (inputs, inputs), method="area")
+    consistent = networks.consistent(size, side >= 2 * inputs or lossless())
+    return Part(low_res.numpy()[0], size, consistent), how
 
 
 def _without_failures(pool, function, calls, failures):
@@ -213,54 +322,77 @@ def _without_failures(pool, function, calls, failures):
     return found
 
 
-def _is_tiny(image, size):
-    return max(image.shape[:2]) <= 2 * size
+def write_results(item, outputs):
+    """Writes an item's results and what belongs to them; returns what to say, texts of some lines.
 
-
-def _write(item, outputs):
-    """Writes an item's results [n, H, W, 3] and what belongs to them; returns console lines.
-
-    `outputs` are those results, and those of the faithful and the plausible network if asked for.
+    `outputs` are for each part [4h, 4w, 3] of the network, and of the faithful and the plausible
+    one if asked for.
     """
-    results, *ends = outputs
-    job, lines = item.job, [item.tip] if item.tip else []
-    for target, how, low_res, result in zip(
-        job.targets(len(results)), item.hows, item.low_res, results, strict=True
-    ):
-        true = _trueness(low_res, result)
-        write_image(target, result, f"{INVENTED} {true}.")
-        lines.append(f"{how} -> {_name_and_size(target, result)}, {true}")
+    job = item.job
+    if not item.parts:
+        return list(item.notes)
+    if item.is_grey:
+        outputs = [list(map(to_grey, output)) for output in outputs]
+    results = [result for result, *_ in outputs]
+    targets, errors = job.targets(item.numbers), []
+    for target, part, told, result in zip(targets, item.parts, item.told, results, strict=True):
+        errors.append(averages_back(result, part.low_res))
+        is_exact = target.suffix.lower() == ".png"
+        trueness = _trueness(part, errors[-1:]) if is_exact else ""
+        about = _about([told], SCALE, f"{INVENTED} {trueness}".rstrip())
+        write_image(target, result, about, item.alpha, item.exif)
+    named = [_name_and_size(*pair) for pair in zip(targets, results, strict=True)]
+    named = ", ".join(named) if len(named) <= NAMED else f"{named[0]} to {named[-1]}"
+    compared = f"{printable(str(job.comparison))}: beside bicubic interpolation"
+    lines = [item.words, f"  -> {named}", f"  -> {compared}"]
+    numbers = item.numbers if len(item.found) > 1 else ()
+    grid, levels = comparison([part.low_res for part in item.parts], outputs, numbers)
     if item.eyes is not None:
         # Read again: to keep the photos of a whole folder would take too much memory.
-        image = read_image(job.source)
-        photo = put_back(image, item.eyes, results)
-        job.photo.parent.mkdir(exist_ok=True)
-        write_image(job.photo, photo, INVENTED)
-        times = photo.shape[0] // image.shape[0]
-        how = "the photo" if times == 1 else f"the photo, {times} times as large,"
-        lines.append(f"{how} with faces put back -> {_name_and_size(job.photo, photo)}")
-    low_res, *columns = middle(item.low_res, results, *ends)
-    columns = [to_uint8(column) / np.float32(255.0) for column in columns]
-    if ends:
-        faithful, plausible = columns[1:]
-        invented = np.abs(plausible - faithful).mean(axis=3, keepdims=True).repeat(3, axis=3)
-        columns[1:] = [INVENTED_GAIN * invented]
-        levels = 255 * invented.mean()
-        lines.append(f"invented: {levels:.1f} of 255 levels on average, see {job.comparison}")
-    plain = [interpolate(low_res, method).numpy() for method in ("nearest", "bicubic")]
-    magnify = max(COMPARISON_SIDE // max(columns[0].shape[1:3]), 1)
-    write_image(job.comparison, comparison_grid([*plain, *columns], magnify))
-    return lines
+        image, alpha = read_with_alpha(job.source)
+        lines.append(f"  -> {_write_photo(item, results, image, alpha)}")
+        if len(item.found) > 1:
+            grid = np.concatenate([with_boxes(image, item.found, grid.shape[1])[0], grid])
+    write_image(job.comparison, grid)
+    lines.append(f"  {_trueness(item.parts[0], errors)}")
+    if len(outputs[0]) > 1:
+        lines.append(f"  Invented: {levels:.1f} of 255 levels on average.")
+    tips = [] if is_exact else ["JPEG and WebP lose a little of that: .png keeps it all."]
+    return [*item.notes, "\n".join(lines), *tips]
 
 
-def _trueness(low_res, result):
-    """How well a result [4H, 4W, 3] as 8 bits averages back to low_res [H, W, 3], in words."""
-    errors = []
-    for top in range(0, len(low_res), STRIP):
-        rows = low_res[None, top : top + STRIP]
-        images = to_uint8(result[None, SCALE * top : SCALE * (top + STRIP)]) / np.float32(255.0)
-        errors += [10 ** (-lr_psnr(images, rows)[0] / 10)] * rows.shape[1]
-    return f"averages back to its input at {shown('lr_psnr', -10 * np.log10(np.mean(errors)))}"
+def _write_photo(item, results, image, alpha):
+    """Writes the photo, uint8 [H, W, 3] with its alpha, its faces put back; returns words on it."""
+    photo = put_back(image, item.eyes, results)
+    times = photo.shape[0] // image.shape[0]
+    item.job.photo.parent.mkdir(exist_ok=True)
+    about = _about(item.told, times, INVENTED)
+    write_image(item.job.photo, photo, about, alpha, kept_exif(item.job.source))
+    how = "" if times == 1 else f", {times} times as large"
+    return f"{_name_and_size(item.job.photo, photo)}: the photo{how}, faces put back"
+
+
+def _about(told, times, comment):
+    """What is written into a result's file, texts by name, for what is told of its networks."""
+    of_networks = {name: ", ".join(sorted({each[name] for each in told})) for name in told[0]}
+    software = f"srez {srez.__version__}"
+    return {"Software": software, "Comment": comment, "Factor": f"{times}"} | of_networks
+
+
+def _trueness(part, errors):
+    """How well results of parts like this average back, in words; LR-PSNRs in dB."""
+    least, most = (shown("lr_psnr", error) for error in (min(errors), max(errors)))
+    at = most if least == most else f"{least} to {most}"
+    if part.consistent == "on":
+        return f"Averages back to its input at {at}."
+    return f"Free of its input's noise, averages back to it at {at} only."
+
+
+def _faces_in_words(widths):
+    """How many faces there are, and how wide."""
+    *first, last = map(str, sorted(widths))
+    listed = f"{', '.join(first)} and {last}" if first else last
+    return f"{counted(len(widths), 'face')}, {listed} pixels wide"
 
 
 def _name_and_size(path, image):

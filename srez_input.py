@@ -12,9 +12,10 @@ import tensorflow as tf
 from srez.pictures.augment import augmented_pair
 from srez.pictures.bad import BadImages
 from srez.pictures.crop import CROP_SHAPE, WIGGLE, cut, decode, decode_alone, encoded_crop
+from srez.pictures.degrade import DRAWS, degrade
+from srez.seeds import AUGMENTATION, DEGRADATION, batch_seed
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
-AUGMENT_STREAM = 1  # of random numbers; srez_train has its own for the noise
 
 # Out of a graph when a picture can't be decoded, or none can be read.
 _FAILED = (tf.errors.InvalidArgumentError, tf.errors.UnknownError)
@@ -26,6 +27,7 @@ class Batches:
     A batch is (low_res [B, S/4, S/4, 3], high_res [B, S, S, 3]), float32 in [0, 1], with B =
     batch_size and S = sample_size. Place p = batch * B + i of the order is picture p mod n of a
     permutation of `files` made for epoch p // n: batches straddle epochs, nothing is dropped.
+    low_res are averages of high_res, but for a share `degraded` of them, which are degraded.
 
     All batches are made by one graph. It reads pictures from the source, or from a
     pictures.cache.Cache. A picture that turns out bad is noted in `bad_images`, and the graph runs
@@ -33,7 +35,15 @@ class Batches:
     """
 
     def __init__(
-        self, source, files, batch_size, sample_size, random_seed, cache=None, bad_images=None
+        self,
+        source,
+        files,
+        batch_size,
+        sample_size,
+        random_seed,
+        cache=None,
+        bad_images=None,
+        degraded=0.0,
     ):
         self.source = source
         self.files = np.asarray(files, np.int64)
@@ -42,6 +52,7 @@ class Batches:
         self.batch_size = batch_size
         self.sample_size = sample_size
         self.random_seed = random_seed
+        self.degraded = degraded
         self._cache = cache
         self.bad_images = bad_images or BadImages(len(self.files), limit=1.0)
         self._graph = tf.function(self._make, reduce_retracing=True)
@@ -79,7 +90,7 @@ class Batches:
 
     def draw(self, batch):
         """A batch's pictures [B], their boxes' offsets [B, 2] and the jitter's draws [4, B]."""
-        seed = batch_seed(self.random_seed, AUGMENT_STREAM, batch)
+        seed = batch_seed(self.random_seed, AUGMENTATION, batch)
         draws = tf.random.stateless_uniform([6, self.batch_size], seed)
         offsets = tf.transpose(tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32))
         return tf.gather(self._numbers, self._order(batch)), offsets, draws[2:]
@@ -101,7 +112,18 @@ class Batches:
             read = functools.partial(self._cached_all, first=first)
             crops = tf.numpy_function(read, [picked, batch], tf.uint8, stateful=False)
             crops = tf.ensure_shape(crops, [end - first, *CROP_SHAPE])
-        return augmented_pair(cut(crops, offsets[first:end]), draws[:, first:end], self.sample_size)
+        boxes = cut(crops, offsets[first:end])
+        low_res, high_res = augmented_pair(boxes, draws[:, first:end], self.sample_size)
+        if self.degraded:
+            low_res = self._degrade(low_res, high_res, batch, share)
+        return low_res, high_res
+
+    def _degrade(self, low_res, high_res, batch, share):
+        first, end = share
+        seed = batch_seed(self.random_seed, DEGRADATION, batch)
+        draws = tf.random.stateless_uniform([self.batch_size, DRAWS], seed)
+        noise = tf.random.stateless_normal([self.batch_size, *low_res.shape[1:]], seed)
+        return degrade(low_res, high_res, self.degraded, draws[first:end], noise[first:end])
 
     def _order(self, batch):
         """Which of the `files` [B] are in a batch."""
@@ -152,9 +174,3 @@ class Batches:
             with self.bad_images.noting(number, self.source.names[number]):
                 decode_alone(crop)
         return any(self.bad_images.is_bad(number) for number, _ in crops)
-
-
-def batch_seed(random_seed, stream, batch):
-    """The seed [2] of one stream of random numbers for the stateless ops of one batch."""
-    seed = tf.constant([random_seed, stream], tf.int64)
-    return tf.random.experimental.stateless_fold_in(seed, batch)

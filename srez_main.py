@@ -1,10 +1,23 @@
 """The command line: python3 srez_main.py --run train | demo | infere ..."""
 
 import dataclasses
+import importlib.util
 import sys
 
-from srez.console import complain, load_tensorflow
-from srez.options import help_text, parse
+MISSING = (
+    "the package {} is missing in the environment {}: source .venv/bin/activate, or "
+    "pip install -r requirements.txt"
+)
+SHORT = (
+    "there is not enough memory: give smaller batches, or pictures, do without --cache memory, "
+    "or see what else takes it (ulimit -v)"
+)
+
+try:
+    from srez.console import complain, guard_console, load_tensorflow
+    from srez.flags import help_text, parse, usage, versions
+except ModuleNotFoundError as error:
+    sys.exit(f"srez: {MISSING.format(error.name, sys.prefix)}")
 
 
 def train(options):
@@ -22,7 +35,10 @@ def train(options):
 
 def demo(options):
     """Make the video of its training."""
-    import srez_demo
+    try:
+        import srez_demo
+    except RuntimeError as error:  # moviepy looks for it when it is imported
+        raise OSError("ffmpeg, which writes the video, is not here: install it") from error
 
     srez_demo.make_video(options.train_dir)
 
@@ -60,6 +76,16 @@ def pack(options):
     pack(options.training_dataset, options.pack_output, options.shard_mb)
 
 
+def serve(options):
+    """Open a page for photos, painting and a training's progress."""
+    if not importlib.util.find_spec("gradio"):
+        raise OSError("--run serve needs Gradio: pip install -r requirements/page.txt")
+    load_tensorflow()
+    from srez.page.serve import serve
+
+    serve(options)
+
+
 MODES = {
     "train": train,
     "demo": demo,
@@ -68,6 +94,7 @@ MODES = {
     "evaluate": evaluate,
     "export": export,
     "pack": pack,
+    "serve": serve,
 }
 
 
@@ -76,8 +103,11 @@ def main(argv):
 
     2 is a bad command line, 1 a file or folder that can't be used, 3 the results of another run
     that are in the way of this one, 130 Ctrl-C. A training that a signal ended raises SystemExit
-    with 130 or 143. That of several workers is the first status that isn't 0.
+    with 129, 130 or 143. That of several workers is the first status that isn't 0.
     """
+    if len(argv) == 1:
+        print(usage())
+        return 0
     try:
         options = parse(argv, MODES)
     except ValueError as error:
@@ -86,14 +116,28 @@ def main(argv):
     if options.help:
         print(f"{__doc__}\n\n{help_text({name: mode.__doc__ for name, mode in MODES.items()})}")
         return 0
+    if options.version:
+        print(versions())
+        return 0
     try:
         return MODES[options.run](options) or 0
+    except ModuleNotFoundError as error:
+        if error.name.startswith("srez"):
+            raise
+        complain(MISSING.format(error.name, sys.prefix))
+        return 1
     except OSError as error:
         complain(error)
         return 3 if isinstance(error, FileExistsError) else 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if not isinstance(error, MemoryError) and "OOM when allocating" not in str(error):
+            raise
+        complain(SHORT)
+        return 1
 
 
 if __name__ == "__main__":
+    guard_console()
     sys.exit(main(sys.argv))

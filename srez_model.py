@@ -53,22 +53,25 @@ def build_discriminator(channels=3, precision="float32", sync=False):
         return _discriminator(channels, functools.partial(_norm_relu, sync=sync))
 
 
-def consistent(generator):
-    """The generator with its output projected: see `project`. The weights are shared."""
-    low_res = keras.Input((None, None, 3))
-    return keras.Model(low_res, project(generator(low_res), low_res), name="generator")
-
-
 def project(images, low_res):
     """Moves images [B, 4H, 4W, 3], as little as need be, to average to low_res [B, H, W, 3].
 
-    y + U(x - D(y)), with D the 4x4 averages and U bicubic enlargement, again and again; then
-    clipped to [0, 1].
+    y + U(x - D(y)), with D the 4x4 averages and U bicubic enlargement, again and again.
     """
-    enlarge = bicubic_layer()
+    bicubic = bicubic_layer()
     for _ in range(PROJECTIONS):
-        images = images + enlarge(low_res - area_downscale(images))
-    return ops.clip(images, 0.0, 1.0)
+        images = images + bicubic(low_res - area_downscale(images))
+    return images
+
+
+def enlarge(generator, low_res, exact):
+    """Maps low_res [B, H, W, 3] in [0, 1] to images [B, 4H, 4W, 3], about in [0, 1].
+
+    If the inputs are `exact`, 1.0 and not 0.0, they are averages of 4x4 squares, and the output is
+    projected.
+    """
+    images = generator(low_res)
+    return project(images, low_res) if exact else images
 
 
 def bicubic_layer():

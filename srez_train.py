@@ -12,31 +12,32 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-import srez_model
 from srez.console import say
 from srez.data.source import open_source
 from srez.data.split import MAX_VALIDATION
 from srez.drawn.faces import NOTICE
 from srez.files import write_text
-from srez.modern import FAITHFUL, Modern
+from srez.modern import Modern
+from srez.original import Original
 from srez.parallel.cluster import Cluster
 from srez.parallel.replicas import Replicas
 from srez.pictures.bad import BadImages
 from srez.pictures.cache import open_cache
-from srez.pictures.image import comparison_grid, write_image
+from srez.pictures.image import titled_grid, write_image
 from srez.pictures.load import eight_bit, load_pictures
 from srez.pictures.resize import interpolate
 from srez.quality.validation import Validation, Watch, warn_of_schedule
 from srez.run import device
 from srez.run.checkpoint import Checkpoints, restore
 from srez.run.logs import METRICS, Logs, NoLogs
-from srez.run.progress import Progress, Totals
+from srez.run.progress import Progress, Totals, say_where
 from srez.run.resume import claimed
 from srez.run.stop import Stopping
-from srez_input import Batches, batch_seed
+from srez.run.weights import choose_weights, finished
+from srez_input import Batches
 
 SHEET_ROWS = 8  # faces on a sheet
-NOISE_STREAM = 2  # of random numbers; srez_input has its own for the augmentation
+SHEET_MAGNIFY = 2  # to be seen on today's screens
 
 # Batches over which the average's batch statistics are re-estimated: enough for the occasion, and
 # so few that it costs under 3 % of the training (a batch costs a third of a training step).
@@ -54,11 +55,11 @@ def train(options):
         OSError: the data, or a checkpoint, can't be used; one line that says what to do.
         SystemExit: after a signal, when all is saved, with the status that shells give it.
     """
-    say(device.set_up(options.log_device_placement, options.deterministic))
+    machine = device.set_up(options.log_device_placement, options.deterministic)
     cluster = Cluster(options.strategy)
     with cluster.naming_the_lost(), cluster.only_the_chief_speaks():
         precision = device.choose_precision(options.precision)
-        say(f"{cluster}\nComputing in {precision}.")
+        say(f"Training on {machine} in {precision}{cluster}.")
         cluster.check(options.batch_size, options.jit_compile, options.cache)
         if options.recipe == "original":
             warn_of_schedule(options.train_batches, options.learning_rate_half_life)
@@ -73,101 +74,11 @@ def train(options):
             trainer = Trainer(options, cluster.strategy)
             if start.checkpoint and _is_done(trainer, start):
                 return
-            say(
-                f"{len(start.split.train)} training, {len(start.split.validation)} validation and "
-                f"{len(start.split.test)} test pictures from {source.label}, {start.split.note}."
-            )
+            if not start.checkpoint and options.weights == "shipped":
+                _begin_with_the_box(trainer)
+            say(start.split.in_words(source.label))
             with Stopping(cluster) as stopping:
                 Run(trainer, cluster, source, start).loop(stopping)
-
-
-class Original:
-    """The recipe of 2016: the networks and losses of srez_model, and Adam with a falling rate.
-
-    `replicas` are the parallel.replicas.Replicas that take each step together.
-    """
-
-    more_state = {}
-    losses = {  # on the console, by their titles
-        "G_Loss": "loss/gene_loss",
-        "D_Real_Loss": "loss/disc_real_loss",
-        "D_Fake_Loss": "loss/disc_fake_loss",
-    }
-
-    def __init__(self, options, replicas):
-        self.options = options
-        self.replicas = replicas
-        precision, sync = options.precision, replicas.sync
-        self.generator = srez_model.build_generator(precision=precision, sync=sync)
-        self.discriminator = srez_model.build_discriminator(precision=precision, sync=sync)
-        # Its batch statistics are those of the last batch seen: see `Trainer.refresh_average`.
-        self.average = srez_model.build_generator(momentum=0.0, precision=precision)
-        self.first_learning_rate = options.learning_rate_start
-        self.generator_optimizer = self._optimizer(self.generator)
-        self.discriminator_optimizer = self._optimizer(self.discriminator)
-
-    def _optimizer(self, network):
-        options = self.options
-        learning_rate = keras.optimizers.schedules.ExponentialDecay(
-            options.learning_rate_start, options.learning_rate_half_life, 0.5, staircase=True
-        )
-        optimizer = keras.optimizers.Adam(
-            learning_rate, beta_1=options.learning_beta1, epsilon=options.epsilon
-        )
-        if options.precision == "float16":  # its small gradients would vanish unscaled
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        optimizer.build(network.trainable_variables)
-        return optimizer
-
-    def stage(self, batch):
-        """The same for all batches."""
-        return "adversarial"
-
-    def decay(self, batch):
-        """The decay of the weights' average at a batch, both float32 scalars."""
-        return tf.minimum(self.options.ema, (1.0 + batch) / (10.0 + batch))
-
-    def gradients(self, low_res, high_res, batch, stage):
-        """(scalars, the generator's gradients, the discriminator's), of one forward pass.
-
-        In float16 the gradients are those of the scaled losses, as the optimizers expect them.
-        """
-        with tf.GradientTape(persistent=True) as tape:
-            generated = self.generator(low_res + self._noise(low_res, batch), training=True)
-            fake_logits = self.discriminator(generated, training=True)
-            real_logits = self.discriminator(high_res, training=True)
-            gene_loss = srez_model.generator_loss(
-                fake_logits, generated, low_res, self.options.gene_l1_factor
-            )
-            real_loss, fake_loss = srez_model.discriminator_losses(real_logits, fake_logits)
-            scaled_gene_loss = self.generator_optimizer.scale_loss(gene_loss)
-            scaled_disc_loss = self.discriminator_optimizer.scale_loss(real_loss + fake_loss)
-        scalars = {
-            "loss/gene_loss": gene_loss,
-            "loss/gene_l1_loss": srez_model.l1_loss(generated, low_res),
-            "loss/gene_ce_loss": srez_model.adversarial_loss(fake_logits),
-            "loss/disc_real_loss": real_loss,
-            "loss/disc_fake_loss": fake_loss,
-            "logits/real": tf.reduce_mean(real_logits),
-            "logits/fake": tf.reduce_mean(fake_logits),
-            "learning_rate": self.generator_optimizer.learning_rate,
-        }
-        if self.options.precision == "float16":
-            scalars["loss_scale"] = self.generator_optimizer.dynamic_scale
-        return (
-            scalars,
-            tape.gradient(scaled_gene_loss, self.generator.trainable_variables),
-            tape.gradient(scaled_disc_loss, self.discriminator.trainable_variables),
-        )
-
-    def _noise(self, low_res, batch):
-        """The noise on a share of the batch: that of the whole batch, cut."""
-        shape = self.replicas.whole(tf.shape(low_res))
-        seed = batch_seed(self.options.random_seed, NOISE_STREAM, batch)
-        noise = tf.random.stateless_normal(
-            shape, seed, stddev=self.options.noise_level, dtype=low_res.dtype
-        )
-        return self.replicas.mine(noise)
 
 
 RECIPES = {"original": Original, "modern": Modern}
@@ -199,15 +110,9 @@ class Trainer:
     @property
     def state(self):
         """All that a checkpoint holds of the training, by name."""
-        return self.recipe.more_state | {
-            "average": self.average,
-            "batch": self.batch,
-            "discriminator": self.discriminator,
-            "discriminator_optimizer": self.discriminator_optimizer,
-            "generator": self.generator,
-            "generator_optimizer": self.generator_optimizer,
-            "seconds": self.seconds,
-        }
+        networks = (*self.recipe.networks, "generator_optimizer", "discriminator_optimizer")
+        kept = {name: getattr(self.recipe, name) for name in networks}
+        return kept | {"batch": self.batch, "seconds": self.seconds}
 
     def train_step(self, low_res, high_res):
         """Updates both networks from one forward pass; returns scalars by TensorBoard name.
@@ -222,7 +127,7 @@ class Trainer:
         step = functools.partial(self._replica_step, stage=stage)
         scalars = self.replicas.run(step, low_res, high_res)
         self.batch.assign_add(1)
-        self._update_average(stage)
+        self._move_averages(stage)
         return scalars
 
     def _replica_step(self, low_res, high_res, stage):
@@ -234,15 +139,13 @@ class Trainer:
         self.replicas.average_statistics(self.generator, self.discriminator)
         return self.replicas.mean(scalars)
 
-    def gradients(self, low_res, high_res, stage="adversarial"):
+    def gradients(self, low_res, high_res, stage=1):
         """(scalars, the generator's gradients, the discriminator's) of the recipe."""
         return self.recipe.gradients(low_res, high_res, self.batch, stage)
 
-    def _update_average(self, stage):
-        decay = self.recipe.decay(tf.cast(self.batch, tf.float32))
-        self._move(self.average, self.generator, decay)
-        if stage == FAITHFUL:
-            self._move(self.recipe.faithful, self.average, 0.0)
+    def _move_averages(self, stage):
+        for average, network, decay in self.recipe.averages(tf.cast(self.batch, tf.float32), stage):
+            self._move(average, network, decay)
 
     def _move(self, average, network, decay):
         """Takes the average's weights to `decay` times their distance from the network's."""
@@ -307,17 +210,13 @@ class Run:
             options.random_seed,
             open_cache(source, options.cache, self.bad_images),
             self.bad_images,
+            options.degrade if options.recipe == "modern" else 0.0,
         )
         totals = Totals(options.train_batches, options.train_time)
-        batch, seconds, pictures = (
-            int(trainer.batch),
-            float(trainer.seconds),
-            len(start.split.train),
-        )
+        batch, seconds = int(trainer.batch), float(trainer.seconds)
+        sizes = options.batch_size, len(start.split.train), options.summary_period
         self.logs = Logs(options.train_dir, batch) if cluster.is_chief else NoLogs()
-        self.progress = Progress(
-            totals, batch, seconds, options.batch_size, pictures, self.logs, trainer.recipe.losses
-        )
+        self.progress = Progress(totals, batch, seconds, *sizes, self.logs, trainer.recipe.losses)
         self.checkpoints = Checkpoints(
             options.checkpoint_dir,
             options.checkpoint_period,
@@ -325,9 +224,8 @@ class Run:
             options.keep_every,
             batch,
         )
-        self.network = trainer.average  # for sheets and validation
-        if options.recipe == "original" and options.consistent == "on":
-            self.network = srez_model.consistent(trainer.average)
+        # For sheets and validation.
+        self.network = finished(trainer.average, options.recipe, options.consistent)
         self.watch = Watch(trainer.state, trainer.recipe.first_learning_rate)
         self.test_faces, self.validation = None, Validation(None)
         if cluster.is_chief:
@@ -359,7 +257,7 @@ class Run:
         if self.cluster.is_chief:
             self._write_start(batch)
         share = self.cluster.share(self.options.batch_size)
-        stop = stopping.now(progress)
+        stop, done = stopping.now(progress), progress.done
         with progress, contextlib.closing(self.batches.iterate(batch, share)) as batches:
             while not stop:
                 with progress.waiting():
@@ -371,18 +269,18 @@ class Run:
                 if shown:
                     self._check(batch)
                     self.watch.warn(batch, shown)
-                stop = stopping.now(progress)
+                # In words, before the last sheet and measurement, which take their time.
+                stop, done = stopping.now(progress), progress.done
                 if self.cluster.is_chief:
-                    self._write_what_is_due(batch, stop, finished=stop and not stopping.signal)
+                    with progress.apart():
+                        self._write_what_is_due(batch, stop, finished=stop and not stopping.signal)
         self.cluster.wait_for_all()  # the chief has saved
         if stopping.signal:
             saved = f"Saved at batch {batch}: the same command goes on from there."
             say(saved if batch else "Stopped before the first batch.")
             raise SystemExit(128 + stopping.signal)
-        say(
-            f"Finished: {progress.done} "
-            f"{progress.waiting_share:.2%} of the time went into waiting for data."
-        )
+        say(f"Finished: {done}\n{progress.waiting_share:.2%} of the time was waiting for data.")
+        say_where(self.options.train_dir, self.options.checkpoint_dir)
 
     def _write_start(self, batch):
         with self.logs.tolerating("options.json"):
@@ -404,9 +302,8 @@ class Run:
         if not self.checkpoints.is_due(batch, stop):
             return
         since = batch - self.checkpoints.saved_batch
-        self._refresh_average(
-            batch, options.checkpoint_period if finished else since, **CHECKPOINT_STATISTICS
-        )
+        period = options.checkpoint_period if finished else since
+        self._refresh_average(batch, period, **CHECKPOINT_STATISTICS)
         if self._save(batch, self.best):
             return
         if stop:
@@ -422,10 +319,17 @@ class Run:
         self._refresh_average(batch, self.options.summary_period, **SHEET_STATISTICS)
         low_res, high_res = self.test_faces
         generated = self.network(low_res, training=False)
-        plain = (interpolate(low_res, method) for method in ("nearest", "bicubic"))
-        sheet = comparison_grid([*plain, generated, high_res])
+        columns = {
+            f"input {low_res.shape[2]}x{low_res.shape[1]}": interpolate(low_res, "nearest"),
+            "bicubic": interpolate(low_res),
+            "srez": generated,
+            "truth": high_res,
+        }
+        sheet = titled_grid(columns, SHEET_MAGNIFY)
+        path = Path(self.options.train_dir, f"batch{batch:06d}_out.png")
         with self.logs.tolerating("sheets"):
-            write_image(Path(self.options.train_dir, f"batch{batch:06d}_out.png"), sheet)
+            write_image(path, sheet)
+            say(f"Wrote {path}.")
         self.logs.sheet(batch, sheet)
 
     def evaluate(self, batch):
@@ -471,6 +375,17 @@ class Run:
                 f"--learning_rate_start or use --precision=float32; the checkpoints in "
                 f"--checkpoint_dir={self.options.checkpoint_dir} are from before"
             )
+
+
+def _begin_with_the_box(trainer):
+    """Gives a new training the weights in the box, at --fidelity between their two ends."""
+    options, recipe = trainer.options, trainer.recipe
+    weights = choose_weights(options.checkpoint_dir, "shipped", options.sample_size)
+    values = weights.between(options.fidelity).get_weights()
+    recipe.generator.set_weights(values)
+    recipe.average.set_weights(values)
+    recipe.faithful.set_weights(weights.between(0.0).get_weights())
+    say(f"Beginning with the {weights.words}.")
 
 
 def _is_done(trainer, start):

@@ -1,0 +1,1 @@
+__version__ = "2.0.dev0"  # 1 was the program of 2016

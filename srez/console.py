@@ -1,22 +1,142 @@
-"""Lines to the user, and TensorFlow without its own."""
+"""Lines to the user, whether or not somebody reads them, and TensorFlow without its own."""
 
+import contextlib
 import importlib
 import os
+import re
+import select
+import shutil
 import sys
+import tempfile
+import textwrap
+from pathlib import Path
 
 import tqdm
+
+_NUMBER = re.compile(r"^\[(Errno|WinError) \d+\] ")  # of an error, which tells a user nothing
+MAIN = Path(__file__).parents[1] / "srez_main.py"
+_WRAPPING = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+PATIENCE = 1.0  # seconds that a line waits for a reader who has stopped reading
+
+
+def guard_console():
+    """Makes stdout and stderr streams that never stop the program; see `Console`."""
+    for number in range(3):  # the next file that is opened would take the place of a closed one
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name) or os.fdopen(number, "w", closefd=False)  # None if closed
+        setattr(sys, name, Console(stream, name))
+
+
+class Console:
+    """A text stream, stdout or stderr, that leaves out what can't be written.
+
+    After an error nothing more is written, which is said once on the other stream. While nobody
+    reads, lines are left out, and then it is said how many. Characters that the stream's encoding
+    lacks are escaped.
+    """
+
+    def __init__(self, stream, name):
+        self._stream = stream
+        self._name = name
+        self._line = ""  # up to its end, or to a flush
+        self._left_out = None  # lines, since the reader has stopped reading
+        stream.reconfigure(errors="backslashreplace")
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        """Writes whole lines, or leaves them out; returns the text's length."""
+        self._line += text
+        if text.endswith("\n"):
+            self.flush()
+        return len(text)
+
+    def flush(self):
+        """Writes what there is of a line, or leaves it out."""
+        text, self._line = self._line, ""
+        if not self._is_read():
+            self._left_out = (self._left_out or 0) + text.count("\n")
+            return
+        if self._left_out:
+            text = f"({self._left_out} lines left out: nobody read them)\n{text}"
+        self._left_out = None
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except RuntimeError:  # a signal's handler speaks in the middle of a line
+            return
+        except OSError as error:
+            # What is buffered goes there, too: else it would fail again at the end.
+            with open(os.devnull, "w") as nowhere, contextlib.suppress(OSError):
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+            other = sys.stderr if self._name == "stdout" else sys.stdout
+            other.write(f"srez: {self._name}: {error.strerror}: going on without it\n")
+
+    def _is_read(self):
+        patience = PATIENCE if self._left_out is None else 0
+        try:
+            return bool(select.select([], [self._stream], [], patience)[1])
+        except (OSError, ValueError):  # Windows can't tell
+            return True
 
 
 def say(text):
     """Prints lines to stdout at once, above a progress bar if there is one."""
-    tqdm.tqdm.write(str(text), file=sys.stdout)
+    tqdm.tqdm.write(_fitted(str(text), sys.stdout), file=sys.stdout)
     sys.stdout.flush()
 
 
 def complain(text):
-    """Prints one line about what went wrong to stderr."""
-    tqdm.tqdm.write(f"srez: {' '.join(str(text).split())}", file=sys.stderr)
+    """Prints one line about what went wrong, a text or an error, to stderr."""
+    line = " ".join(str(text).split())
+    line = f"srez: {re.sub(_NUMBER, '', line)}"
+    tqdm.tqdm.write(_fitted(line, sys.stderr), file=sys.stderr)
     sys.stderr.flush()
+
+
+def _fitted(text, stream):
+    """The text; lines that are too long for the stream's terminal are broken between words."""
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns - 1
+    lines = text.split("\n")
+    return "\n".join(textwrap.fill(line, width, **_WRAPPING) if line else "" for line in lines)
+
+
+def counted(number, noun):
+    """A number and its noun, such as "1 batch", "2 batches" or "0.5 minutes"."""
+    text = f"{number:,}" if isinstance(number, int) else f"{number:.3g}"
+    ending = "es" if noun.endswith("tch") else "s"
+    return f"{text} {noun}" + ("" if text == "1" else ending)
+
+
+def duration(seconds):
+    """A time in words, such as "4.3 s", "3 min 30 s", "20 min" or "2 h 5 min"."""
+    if round(seconds) < 60:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h" + (f" {minutes} min" if minutes else "")
+    return f"{minutes} min" + (f" {rest} s" if rest else "")
+
+
+def command(words):
+    """A command line of srez with these words, as it has to be typed here."""
+    python = "python3"
+    if sys.prefix not in (sys.base_prefix, os.environ.get("VIRTUAL_ENV")):  # not activated
+        python = _from_here(sys.executable)
+    return f"{python} {_from_here(MAIN)} {words}"
+
+
+def _from_here(path):
+    relative = os.path.relpath(path)
+    return os.fspath(path) if relative.startswith(os.pardir) else relative
 
 
 def load_tensorflow(verbose=False):
@@ -24,7 +144,14 @@ def load_tensorflow(verbose=False):
 
     TensorFlow's variable for that, TF_CPP_MIN_LOG_LEVEL, doesn't silence the first messages any
     more (https://github.com/tensorflow/tensorflow/issues/100442). So stderr is closed meanwhile.
+    Raises OSError: there is no place for temporary files, which TensorFlow needs.
     """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise OSError(f"{error.strerror}: set TMPDIR to a folder with room") from error
+    if os.path.expanduser("~") == "~":  # Keras would make a folder of that name
+        os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), "keras"))
     if verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:

@@ -1,7 +1,7 @@
 """Whole files or none: safe reads, atomic writes, locks, checksums, setting aside."""
 
 import contextlib
-import fcntl
+import errno
 import hashlib
 import itertools
 import os
@@ -9,6 +9,16 @@ import secrets
 import stat
 from pathlib import Path
 
+from srez.console import complain
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+# What file systems answer that know no locks, or no way to bring a folder's names to the disk.
+NOT_SUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+_LOCKED_BYTE = 2**30  # beyond all that is in a lock's file
 MAX_BYTES = 2**28  # the largest file of a picture
 
 
@@ -19,7 +29,8 @@ def read_file(path, name=None):
         OSError: it isn't there, is a pipe or a device, or is larger than MAX_BYTES.
     """
     # Without O_NONBLOCK, opening a pipe would wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
     try:
         status = os.fstat(descriptor)
         name = printable(os.fspath(path) if name is None else name)
@@ -52,15 +63,23 @@ def make_folder(path):
 
 @contextlib.contextmanager
 def atomic_path(path):
-    """Gives a temporary path next to `path`, and renames it after the block, or removes it."""
-    path = Path(path).absolute()
+    """Gives a temporary path next to `path`, and renames it after the block, or removes it.
+
+    An OSError in writing names `path`.
+    """
+    path = Path(path)
+    # As relative as `path`: TensorFlow can't name a folder above that isn't UTF-8.
     temporary = path.parent / f".{secrets.token_hex(8)}{path.suffix}"
-    temporary.touch(exist_ok=False)
     try:
+        temporary.touch(exist_ok=False)
         yield str(temporary)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # a read-only disk
+            temporary.unlink(missing_ok=True)
+        number = getattr(error, "errno", None)
+        if number and error.filename in (None, str(temporary)):
+            raise OSError(number, error.strerror, str(path)) from error
         raise
 
 
@@ -77,19 +96,43 @@ def write_text(path, text):
 def locked(path):
     """Opens a file, or makes it, and holds it: only one process at a time can do so.
 
-    The lock ends with the process, however the process ends.
+    The lock ends with the process, however the process ends. Where the file system has no locks, it
+    says so and goes on without.
 
     Raises:
         BlockingIOError: another process holds it; `holder` is what that process wrote in the file.
     """
-    with open(path, "a+") as file:
+    with open(path, "a+", encoding="utf-8") as file:
         file.seek(0)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError as error:
             error.holder = file.read().strip()
             raise
+        except OSError as error:
+            if error.errno not in NOT_SUPPORTED:
+                raise
+            complain(
+                f"{printable(path)}: no locks on this file system ({error.strerror}): see to it "
+                "yourself that only one process uses the folder"
+            )
         yield file
+
+
+def _lock(file):
+    """Locks an open file. Raises BlockingIOError: another process holds it."""
+    if fcntl:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    import msvcrt
+
+    file.seek(_LOCKED_BYTE)  # Windows locks bytes, and nobody else may read them
+    try:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except PermissionError as error:
+        raise BlockingIOError(*error.args) from error
+    finally:
+        file.seek(0)
 
 
 def sha256(path):
@@ -99,10 +142,15 @@ def sha256(path):
 
 
 def to_disk(path):
-    """Waits until a file, or a folder's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Waits until a file, or a folder's list of names, is on the disk, if it can be known."""
+    if os.name == "nt" and os.path.isdir(path):
+        return  # Windows opens no folders
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
     finally:
         os.close(descriptor)
 
@@ -110,17 +158,33 @@ def to_disk(path):
 def set_aside(folders, but=()):
     """Renames the folders that hold something to NAME.N: the first N that is free for all.
 
-    Files whose names are in `but` count as nothing. Returns a dict: renamed folder -> new path.
-    Raises OSError: a folder can't be renamed.
+    Files whose names are in `but` count as nothing. Of a link to a folder, that folder is renamed,
+    and the link leads to an empty one. Returns a dict: renamed folder -> new path.
+
+    Raises:
+        OSError: a folder can't be renamed, such as a mounted one; then none is.
     """
     # A folder may lie in another one of them, so the inner one comes first.
-    paths = sorted({Path(os.path.abspath(folder)) for folder in folders}, reverse=True)
+    paths = sorted({Path(os.path.realpath(folder)) for folder in folders}, reverse=True)
     for number in itertools.count(1):
         targets = {path: path.with_name(f"{path.name}.{number}") for path in paths}
         if not any(target.exists() for target in targets.values()):
             break
-    return {
-        path: path.rename(target)
-        for path, target in targets.items()
-        if path.is_dir() and any(inner.name not in but for inner in path.iterdir())
-    }
+    links = {Path(os.path.realpath(folder)) for folder in folders if os.path.islink(folder)}
+    done = {}
+    for path, target in targets.items():
+        if not path.is_dir() or all(inner.name in but for inner in path.iterdir()):
+            continue
+        try:
+            path.rename(target)
+        except OSError as error:
+            for old, new in reversed(done.items()):
+                new.rename(old)
+            raise OSError(
+                f"{path} can't be moved aside ({error.strerror}): move what is in it elsewhere, or "
+                "give another folder"
+            ) from error
+        done[path] = target
+    for path in links & done.keys():
+        path.mkdir()
+    return done

@@ -1,8 +1,10 @@
 """The modern recipe: its networks, losses and schedules.
 
-The generator adds detail to bicubic interpolation, and its last layers see to it that each 4x4
-square of the output averages to its input pixel. In the first stage of a training it learns to be
-true to the pixels (L1); in the second one also to be plausible, against a discriminator.
+The generator adds detail to bicubic interpolation. Where the input is exact, its output is then
+projected, so that each 4x4 square averages to its input pixel, and it learns through that. In the
+first stage of a training it learns to be true to the pixels (L1). In the second one it also learns
+to be plausible, against a discriminator, and to be like the real picture in the discriminator's
+features.
 
 Networks and losses are made of Keras' layers and operations alone, so that they run on each of its
 backends.
@@ -22,20 +24,31 @@ SMALL = 1e-3  # standard deviation of initial weights that end a residual: it st
 # Input pixels around a place that the generator's output there depends on: 25 convolutions of 3x3
 # at the input's resolution, an upscaling and 2 at twice that (2), one and 2 at four times it (1).
 RADIUS = 28
+PROJECTION_RADIUS = 0  # it stays within the pixel
+ROUNDING = 0.6 / 255  # an input that is so near to the averages is exact, rounded to 8 bits
 UPSCALE_KERNEL = 6  # as many weights as a 3x3 convolution to 4 times the channels has
 
 # (channels, stride) of the discriminator's convolutions.
 DISCRIMINATOR_LAYERS = ((64, 2), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2))
+DISCRIMINATOR_SIDE = 8  # pixels; while its output has so many or more, its last layer comes again
 DISCRIMINATOR_DENSE = 256
+DETAIL_GAIN = 4.0  # of the detail that it sees beside the picture: small, yet all that differs
 LEAK = 0.2  # of leaky ReLU
 
-FAITHFUL, ADVERSARIAL = "faithful", "adversarial"  # the stages
+FAITHFUL, ADVERSARIAL = 1, 2  # the stages
 FAITHFUL_RATE, GENERATOR_RATE, DISCRIMINATOR_RATE = 4e-4, 1.5e-4, 3e-4  # learning rates
 BETAS = (0.5, 0.99)  # Adam's
 MAX_DECAY, WARM_UP = 0.999, 20  # of the weights' average; batches after which it is half of that
-ADVERSARIAL_SHARE = 3.0  # norm of the adversarial gradient at the output, over that of L1
-RAMP = 1000  # batches in which it rises from 0, for the discriminator knows nothing yet
-PENALTY = 0.3  # gamma of R1 and R2
+SHARES = {"adversarial": 1.0, "features": 2.0}  # norms of gradients at the output, over that of L1
+RAMP = 200  # batches in which they rise from 0, for the discriminator knows nothing yet
+PENALTY = 0.03  # gamma of R1 and R2
+CHANCE = {  # scalars while there is no discriminator
+    "loss/gene_feature_loss": 0.0,
+    "loss/gene_adversarial_loss": math.log(2.0),
+    "loss/disc_loss": math.log(2.0),
+    "penalty": 0.0,
+    **{f"weight/{name}": 0.0 for name in SHARES},
+}
 
 
 class Modern:
@@ -44,12 +57,13 @@ class Modern:
     `replicas` are the parallel.replicas.Replicas that take each step together.
     """
 
+    networks = ("generator", "discriminator", "average", "faithful")
     first_learning_rate = 0.0  # for no warning that it is low: it falls to 0 at the end
     losses = {  # on the console, by their titles
         "L1": "loss/gene_l1_loss",
+        "Features": "loss/gene_feature_loss",
         "G_Loss": "loss/gene_adversarial_loss",
         "D_Loss": "loss/disc_loss",
-        "Penalty": "penalty",
     }
 
     def __init__(self, options, replicas):
@@ -61,7 +75,6 @@ class Modern:
         self.discriminator = build_discriminator(options.sample_size, options.precision)
         self.average = build_generator(options.precision)
         self.faithful = build_generator(options.precision)  # the average as the first stage left it
-        self.more_state = {"faithful": self.faithful}
         self.generator_optimizer = _adam(
             self.generator,
             FallingRates((FAITHFUL_RATE, GENERATOR_RATE), (self.l1_batches, adversarial_batches)),
@@ -79,61 +92,80 @@ class Modern:
         batch = ops.where(batch > self.l1_batches, batch - self.l1_batches, batch) - 1.0
         return ops.minimum(MAX_DECAY, batch / (batch + WARM_UP))
 
+    def averages(self, batch, stage):
+        """[(average, network, decay)]: what moves towards which weights; a float32 batch's."""
+        moves = [(self.average, self.generator, self.decay(batch))]
+        return moves if stage == ADVERSARIAL else [*moves, (self.faithful, self.average, 0.0)]
+
     def gradients(self, low_res, high_res, batch, stage):
         """(scalars, the generator's gradients, the discriminator's), of one forward pass.
 
-        In the first stage the discriminator has none, and its losses are those of chance.
+        In the first stage the discriminator has none, and its scalars are those of chance.
         """
         import tensorflow as tf  # here, for all else runs without it too
 
-        with tf.GradientTape() as generator_tape:
-            generated = self.generator(low_res, training=True)
+        with tf.GradientTape() as tape:
+            exact = is_exact(low_res, high_res)
+            generated = enlarge(self.generator, low_res, exact, training=True)
         l1_loss, gradient = l1(generated, high_res)
-        gene_loss = disc_loss = ops.convert_to_tensor(math.log(2.0))
-        penalty = weight = ops.zeros(())
-        discriminator_gradients = []
-        if stage == ADVERSARIAL:
-            with tf.GradientTape() as discriminator_tape:
-                images = ops.concatenate([high_res, generated])
-                with tf.GradientTape() as tape:
-                    tape.watch(images)
-                    logits = self.discriminator(images, training=True)
-                slopes = tape.gradient(logits, images)  # of each logit by its own picture
-                disc_loss, gene_loss, penalty = relativistic_losses(logits, slopes)
-                total = disc_loss + penalty
-            variables = self.discriminator.trainable_variables
-            discriminator_gradients = discriminator_tape.gradient(total, variables)
-            adversarial = adversarial_gradient(logits, slopes)
-            weight = self._weight(gradient, adversarial, batch)
-            gradient += weight * adversarial
-        generator_gradients = generator_tape.gradient(
-            generated, self.generator.trainable_variables, output_gradients=gradient
-        )
         scalars = {
             "loss/gene_l1_loss": l1_loss,
+            "learning_rate": self.generator_optimizer.learning_rate,
+        }
+        scalars |= {name: ops.convert_to_tensor(value) for name, value in CHANCE.items()}
+        discriminator_gradients = []
+        if stage == ADVERSARIAL:
+            losses, discriminator_gradients, others = self._judge(high_res, generated)
+            weights = self._weights(gradient, others, batch)
+            gradient += sum(weights[name] * others[name] for name in SHARES)
+            scalars |= losses | {f"weight/{name}": weights[name] for name in SHARES}
+        variables = self.generator.trainable_variables
+        generator_gradients = tape.gradient(generated, variables, output_gradients=gradient)
+        return scalars, generator_gradients, discriminator_gradients
+
+    def _judge(self, high_res, generated):
+        """(losses, the discriminator's gradients, those of the generator's losses at its output)"""
+        import tensorflow as tf
+
+        with tf.GradientTape() as losses_tape:
+            images = ops.concatenate([high_res, generated])
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(images)
+                logits, *features = self.discriminator(images, training=True)
+                with losses_tape.stop_recording():
+                    features = feature_loss(features)
+            slopes = tape.gradient(logits, images)  # of each logit by its own picture
+            disc_loss, gene_loss, penalty = relativistic_losses(logits, slopes)
+            total = disc_loss + penalty
+        others = {
+            "adversarial": adversarial_gradient(logits, slopes),
+            "features": ops.split(tape.gradient(features, images), 2)[1],
+        }
+        losses = {
+            "loss/gene_feature_loss": features,
             "loss/gene_adversarial_loss": gene_loss,
             "loss/disc_loss": disc_loss,
             "penalty": penalty,
-            "adversarial_weight": weight,
-            "learning_rate": self.generator_optimizer.learning_rate,
         }
-        return scalars, generator_gradients, discriminator_gradients
+        return losses, losses_tape.gradient(total, self.discriminator.trainable_variables), others
 
-    def _weight(self, l1_gradient, adversarial, batch):
-        """The adversarial loss's weight: its gradient shall be ADVERSARIAL_SHARE of L1's.
+    def _weights(self, l1_gradient, others, batch):
+        """The weights of the other losses: the norms of their gradients shall be SHARES of L1's.
 
-        Only that part of them counts which doesn't change the 4x4 averages: the rest is lost in
-        the generator's last layers.
+        Only that part of a gradient counts which doesn't change the 4x4 averages: the projection
+        takes the rest away.
         """
+        gradients = others | {"l1": l1_gradient}
         squares = self.replicas.mean(
-            {
-                "l1": ops.sum(ops.square(free(l1_gradient))),
-                "adversarial": ops.sum(ops.square(free(adversarial))),
-            }
+            {name: ops.sum(ops.square(free(gradient))) for name, gradient in gradients.items()}
         )
         ramp = ops.minimum(ops.cast(batch - self.l1_batches, l1_gradient.dtype) / RAMP, 1.0)
-        ratio = ops.sqrt(squares["l1"] / (squares["adversarial"] + 1e-20))
-        return ADVERSARIAL_SHARE * ramp * ops.cast(ratio, l1_gradient.dtype)
+        return {
+            name: SHARES[name]
+            * ramp
+            * ops.cast(ops.sqrt(squares["l1"] / (squares[name] + 1e-20)), ramp.dtype)
+            for name in others
+        }
 
 
 class FallingRates(keras.optimizers.schedules.LearningRateSchedule):
@@ -151,10 +183,6 @@ class FallingRates(keras.optimizers.schedules.LearningRateSchedule):
             value = ops.where(step >= start, rate * ops.clip(2.0 * left, 0.0, 1.0), value)
             start += batches
         return value
-
-    def get_config(self):
-        """As Keras wants it."""
-        return {"rates": self.rates, "batches": self.batches}
 
 
 def l1(generated, high_res):
@@ -188,21 +216,52 @@ def adversarial_gradient(logits, slopes):
     return -(ops.sigmoid(real - fake) / ops.shape(real)[0])[:, :, None, None] * slopes
 
 
+def feature_loss(features):
+    """Scalar: the mean differences of features of generated pictures from the real ones', added up.
+
+    `features` are a discriminator's, [2B, H, W, C] each, for B real pictures and for the B
+    generated ones. Feature matching as in https://arxiv.org/abs/1711.11585.
+    """
+    total = 0.0
+    for feature in features:
+        real, fake = ops.split(ops.cast(feature, keras.config.floatx()), 2)
+        total += ops.mean(ops.abs(ops.stop_gradient(real) - fake))
+    return total
+
+
 def free(images):
     """That part of images [B, 4H, 4W, C] which doesn't change the averages of 4x4 squares."""
     return images - _nearest(area_downscale(images))
 
 
-def build_generator(precision="float32", consistent=True):
+def is_exact(low_res, high_res):
+    """Which inputs [B, H, W, 3] are the averages of images [B, 4H, 4W, 3]: 0 or 1, [B, 1, 1, 1]."""
+    errors = ops.abs(area_downscale(high_res) - low_res)
+    return ops.cast(ops.max(errors, axis=(1, 2, 3), keepdims=True) < ROUNDING, low_res.dtype)
+
+
+def enlarge(generator, low_res, exact, training=False):
     """Maps low_res [B, H, W, 3] in [0, 1] to float32 images [B, 4H, 4W, 3], about in [0, 1].
 
-    If `consistent`, each 4x4 square of the output averages to its input pixel. Fully convolutional:
-    any height and width. The convolutions compute in `precision`, "float32" or "bfloat16".
+    `exact` is which inputs are the averages of 4x4 squares: 0s and 1s [B, 1, 1, 1], or a number for
+    all. For these the output is projected, so that its squares average to them, too.
+    """
+    exact = exact * ops.ones_like(low_res[:, :1, :1, :1])
+    images = generator([low_res, exact], training=training)
+    return images + exact * _nearest(low_res - area_downscale(images))
+
+
+def build_generator(precision="float32"):
+    """Maps low_res [B, H, W, 3] in [0, 1] and `exact` [B, 1, 1, 1] to images, as `enlarge` says.
+
+    Fully convolutional: any height and width. The convolutions compute in `precision`, "float32" or
+    "bfloat16".
     """
     policy = _policy(precision)
     width, middle, last = UNITS
-    low_res = keras.Input((None, None, 3))
-    first = x = _conv2d(low_res, width, policy)
+    low_res, exact = keras.Input((None, None, 3)), keras.Input((1, 1, 1))
+    plane = exact * ops.ones_like(low_res[..., :1])
+    first = x = _conv2d(ops.concatenate([low_res, plane], axis=-1), width, policy)
     for _ in range(RES_BLOCKS):
         x = _residual_block(x, policy)
     x = _upscale(x + first, middle, policy)
@@ -214,29 +273,32 @@ def build_generator(precision="float32", consistent=True):
     )
     bicubic = bicubic_layer()
     images = bicubic(low_res) / bicubic(ops.ones_like(low_res)) + detail
-    if consistent:
-        images = images + _nearest(low_res - area_downscale(images))
-    return keras.Model(low_res, images, name="generator")
+    return keras.Model([low_res, exact], images, name="generator")
 
 
 def build_discriminator(size, precision="float32"):
-    """Maps images [B, size, size, 3] in [0, 1] to float32 logits [B, 1].
+    """Maps images [B, size, size, 3] in [0, 1] to [float32 logits [B, 1], features...].
 
-    It has no normalization: its penalties need the gradient of each picture by itself.
+    The features are what its convolutions give. Beside the picture it sees what of it can differ
+    between a real and a generated one. It has no normalization: its penalties need the gradient of
+    each picture by itself.
     """
     policy = _policy(precision)
     images = keras.Input((size, size, 3))
-    x = layers.Rescaling(2.0, offset=-1.0, dtype=policy)(images)
-    for units, strides in DISCRIMINATOR_LAYERS:
+    x = ops.concatenate([2.0 * images - 1.0, DETAIL_GAIN * free(images)], axis=-1)
+    features = []
+    side = size // math.prod(strides for _, strides in DISCRIMINATOR_LAYERS)
+    more = max(math.floor(math.log2(side / DISCRIMINATOR_SIDE)) + 1, 0)
+    for units, strides in (*DISCRIMINATOR_LAYERS, *more * DISCRIMINATOR_LAYERS[-1:]):
         x = layers.LeakyReLU(LEAK, dtype=policy)(_conv2d(x, units, policy, strides=strides))
+        features.append(x)
     x = layers.Flatten(dtype=keras.config.floatx())(x)
     x = layers.Dense(
         DISCRIMINATOR_DENSE, kernel_initializer="he_normal", dtype=keras.config.floatx()
     )(x)
     x = layers.LeakyReLU(LEAK, dtype=keras.config.floatx())(x)
-    return keras.Model(
-        images, layers.Dense(1, dtype=keras.config.floatx())(x), name="discriminator"
-    )
+    logits = layers.Dense(1, dtype=keras.config.floatx())(x)
+    return keras.Model(images, [logits, *features], name="discriminator")
 
 
 def _nearest(images):

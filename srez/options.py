@@ -1,17 +1,13 @@
 """Every option once: its default, what is allowed, and what it means.
 
-The command line, --help and docs/OPTIONS.md are made from the class `Options`.
+srez.flags makes the command line, --help and docs/OPTIONS.md from the class `Options`.
 """
 
-import collections
 import dataclasses
 import functools
 import math
-import re
-import textwrap
+import os
 from pathlib import Path
-
-from absl import flags
 
 COMMAND = "What to do"
 USUAL = "Training: the usual ones"
@@ -23,29 +19,23 @@ ENLARGING = "Enlarging pictures"
 RESULTS = "Measuring, exporting, packing"
 OF_TRAINING = (USUAL, LEARNING, PICTURES, KEEPING, MACHINES)
 
+LYING_HERE = ("dataset", "img_align_celeba.zip")  # what is trained on without --dataset
 TRAIN_MINUTES = 20.0  # of the original recipe, if the user doesn't say
+# What results are written as, by the suffix of --infer_output.
+RESULT_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 ADVERSARIAL_BATCHES = 14_000  # of the modern one, after l1_batches
-EXAMPLES = """\
-  python3 srez_main.py --run train --dataset img_align_celeba.zip
-  python3 srez_main.py --run demo
-  python3 srez_main.py --run infere --infer_input me.jpg"""
-_PAGE = """\
-# Options
-
-Made by `python3 -m srez.options`, from srez/options.py. A switch is given as `--name` or
-`--noname`.
-"""
 
 
-def _option(group, default, allowed, text, shown=None, recipe=None):
+def _option(group, default, allowed, text, shown=None, recipe=None, aliases=()):
     """A field of Options.
 
     `allowed` is (words, check), `shown` describes the default None, `recipe` is the one that it
-    is for, if not for both.
+    is for, if not for both. `aliases` are other names for the flag.
     """
     words, check = allowed
     about = {"group": group, "help": text, "expected": words, "check": check, "shown": shown}
-    return dataclasses.field(default=default, metadata=about | {"recipe": recipe})
+    about |= {"recipe": recipe, "aliases": aliases}
+    return dataclasses.field(default=default, metadata=about)
 
 
 def _whole(low, high=math.inf):
@@ -61,7 +51,31 @@ def _one_of(*values):
     return "one of " + ", ".join(values), values.__contains__
 
 
+def _is_box(text):
+    try:
+        left, top, side = map(float, text.split(","))
+    except ValueError:
+        return False
+    return math.isfinite(left + top + side) and side > 0
+
+
+def _is_tensorflows(path):
+    """Whether TensorFlow, for which all names are UTF-8, means the same file by a path."""
+    try:
+        return os.fsencode(path) == path.encode()
+    except UnicodeEncodeError:
+        return False
+
+
 _PATH = "a path", bool
+_UTF8_PATH = (
+    "a path in ASCII, or in UTF-8 if the locale is UTF-8",
+    lambda path: path and _is_tensorflows(path),
+)
+_IN_UTF8_PATH = (
+    f"{_UTF8_PATH[0]}, but for its end",
+    lambda path: path and _is_tensorflows(os.path.dirname(path)),
+)
 _SWITCH = "true or false", lambda value: True
 _ABOVE_0 = _number("a number above 0", lambda value: value > 0)
 _FROM_0 = _number("a number from 0 up", lambda value: value >= 0)
@@ -71,7 +85,8 @@ _SHARE = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
 _PERCENT = _number("a percentage from 0 to 100", lambda value: 0 <= value <= 100)
 _MINUTES_OR_0 = _number("a number of minutes from 0 up", lambda value: value >= 0)
 _SIDE = ("a multiple of 8 from 64 to 128", range(64, 129, 8).__contains__)
-_PNG_OR_FOLDER = ("a path that ends in .png, or --infer_input a folder", bool)
+_BOX = ("three numbers, as 120,80,60, the last above 0", _is_box)
+_RESULT = ("a path that ends in .png, .jpg or .webp, or --infer_input a folder", bool)
 
 _command = functools.partial(_option, COMMAND)
 _usual = functools.partial(_option, USUAL)
@@ -82,6 +97,7 @@ _keeping = functools.partial(_option, KEEPING)
 _machines = functools.partial(_option, MACHINES)
 _enlarging = functools.partial(_option, ENLARGING)
 _results = functools.partial(_option, RESULTS)
+_page = functools.partial(_option, "The page in the browser")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,14 +112,15 @@ class Options:
     """
 
     run: str = _command("demo", ("a command", bool), "The command.")
-    help: bool = _command(False, _SWITCH, "Show this page.")
+    help: bool = _command(False, _SWITCH, "Show this page.", aliases=("h",))
+    version: bool = _command(False, _SWITCH, "Show the version of srez and of its libraries.")
 
     dataset: str | None = _usual(
         None,
         _PATH,
         "Folders of pictures, or zips such as CelebA's as it is: paths or patterns with "
         "commas between, here or remote (gs://).",
-        "dataset/ if it is there, else faces that the program draws",
+        "dataset/ or img_align_celeba.zip if it is here, else faces that the program draws",
     )
     train_time: float | None = _usual(
         None, _MINUTES, "Minutes to train in all.", "20 without --train_batches; modern: no limit"
@@ -116,15 +133,15 @@ class Options:
         _one_of("original", "modern"),
         "original: the networks and losses of 2016. modern: larger, truer to the pixels, slower.",
     )
-    train_dir: str = _usual("train", _PATH, "Folder for sheets, logs and the video.")
-    checkpoint_dir: str = _usual("checkpoint", _PATH, "Folder for the checkpoints.")
+    train_dir: str = _usual("train", _UTF8_PATH, "Folder for sheets, logs and the video.")
+    checkpoint_dir: str = _usual("checkpoint", _UTF8_PATH, "Folder for the checkpoints.")
     resume: bool = _usual(
         True,
         _SWITCH,
         "Go on from the newest checkpoint. --noresume starts anew and moves old results aside.",
     )
     precision: str = _usual(
-        "float32",
+        "auto",
         _one_of("auto", "bfloat16", "float16", "float32"),
         "What the networks compute in. float16 is for GPUs; auto is bfloat16 where the device"
         " has it, else float32.",
@@ -144,6 +161,13 @@ class Options:
         4000,
         _whole(0),
         "Batches before the discriminator comes in.",
+        recipe="modern",
+    )
+    degrade: float = _learning(
+        0.6,
+        _SHARE,
+        "Share of the training pictures whose input is degraded, as small faces in photos are: "
+        "resampled, noisy, packed as JPEG.",
         recipe="modern",
     )
     learning_beta1: float = _original(0.5, _BELOW_1, "Adam's beta1.")
@@ -214,12 +238,15 @@ class Options:
         "what one does.",
     )
 
-    infer_input: str = _enlarging("test.jpg", _PATH, "Picture to enlarge, or a folder of them.")
+    infer_input: str = _enlarging(
+        "test.jpg", _PATH, "Picture to enlarge, or a folder of them.", aliases=("i", "input")
+    )
     infer_output: str | None = _enlarging(
         None,
-        _PNG_OR_FOLDER,
-        "PNG file to write; for a folder of pictures a folder.",
+        _RESULT,
+        "File to write, by its suffix PNG, JPEG or WebP; for a folder of pictures a folder.",
         "result.png or result/",
+        aliases=("o", "output"),
     )
     invented: bool = _enlarging(
         False,
@@ -229,10 +256,39 @@ class Options:
     infer_batch: int = _enlarging(
         16, _whole(1), "Pictures of a folder that go through the network at a time."
     )
+    infer_skip_existing: bool = _enlarging(
+        False, _SWITCH, "Leave out pictures of a folder whose comparison is there already."
+    )
     faces: str = _enlarging(
         "auto",
-        _one_of("auto", "off"),
-        "auto: enlarge each face in a photo and put it back; off: take the centred square.",
+        _one_of("auto", "all", "off"),
+        "auto: enlarge the faces in a photo that are from --face_min to --face_max pixels wide, "
+        "and put them back; all: whatever their size; off: take the centred square.",
+    )
+    face: int = _enlarging(
+        0, _whole(0), "The face in a photo to enlarge, counted from the left. 0: all."
+    )
+    face_box: str | None = _enlarging(
+        None,
+        _BOX,
+        "Where a face is that is not found: x and y of the left upper corner of the square around "
+        "it, chin and forehead included, and its side, in pixels.",
+        "what is found",
+    )
+    face_max: int = _enlarging(
+        0,
+        _whole(0),
+        "A face that is wider, in pixels, is left as it is. 0: the side of the results, since "
+        "above it there is no gain.",
+    )
+    face_min: int = _enlarging(
+        12, _whole(1), "A face that is narrower, in pixels, is left as it is: it is all invented."
+    )
+    face_size: str = _enlarging(
+        "auto",
+        _one_of("auto", "64", "128"),
+        "Side of the results, in pixels, with the weights in the box. auto: by the size of the "
+        "face.",
     )
     upscale_full: bool = _enlarging(
         False,
@@ -249,14 +305,16 @@ class Options:
         _one_of("auto", "best", "ema", "raw", "shipped"),
         "Weights to use, for --run evaluate and export too. best: the average that was best on the "
         "validation pictures. ema: the newest average. raw: the newest weights themselves. "
-        "shipped: those in the box. auto: best, or shipped where there is no run.",
+        "shipped: those in the box; a new training of --recipe=modern begins with them, at "
+        "--fidelity. auto: best, or shipped where there is no run.",
     )
 
     consistent: str = _enlarging(
-        "on",
-        _one_of("on", "off"),
+        "auto",
+        _one_of("auto", "on", "off"),
         "on: results average back to their input, in training's sheets and measurements too; "
-        "off: what the network gives.",
+        "off: what the network gives; auto: off for JPEGs and for faces out of photos, unless they "
+        "are larger than the result, else on.",
     )
     fidelity: float = _enlarging(
         1.0,
@@ -272,11 +330,21 @@ class Options:
         "What --run export writes. onnx needs more packages: requirements/export.txt.",
     )
     export_output: str = _results(
-        "generator", _PATH, "Where --run export writes to; the suffix is added."
+        "generator", _IN_UTF8_PATH, "Where --run export writes to; the suffix is added."
     )
     pack_output: str = _results("shards", _PATH, "Folder for the zips that --run pack makes.")
     shard_mb: int = _results(
         256, _whole(1), "Size of the zips that --run pack makes, in MiB at most."
+    )
+
+    serve_host: str = _page(
+        "127.0.0.1",
+        ("an address", bool),
+        "Address that --run serve listens at; 0.0.0.0: all of this machine.",
+    )
+    serve_port: int = _page(7860, _whole(1, 65535), "Port that --run serve listens at.")
+    serve_password: str | None = _page(
+        None, ("a password", bool), "What --run serve asks for, with any name.", "none"
     )
 
     def __post_init__(self):
@@ -293,8 +361,13 @@ class Options:
             raise ValueError(
                 "flag --precision=float16: --recipe=modern computes in bfloat16 or float32"
             )
-        png = self.infer_output is None or self.infer_output.lower().endswith(".png")
-        if not (png or Path(self.infer_input).is_dir()):
+        if self.recipe == "modern" and self.consistent == "off" and not self.degrade:
+            raise ValueError("flag --consistent=off: with --degrade=0 all inputs are exact")
+        if self.run == "train" and self.weights == "shipped" and self.recipe != "modern":
+            raise ValueError("flag --weights=shipped: they are for --recipe=modern")
+        self._check_faces()
+        is_file = (self.infer_output or ".png").lower().endswith(tuple(RESULT_FORMATS))
+        if not (is_file or Path(self.infer_input).is_dir()):
             raise ValueError(_refusal(FIELDS["infer_output"], self.infer_output))
         if self.train_time is None and not self.train_batches:
             if self.recipe == "original":
@@ -302,10 +375,21 @@ class Options:
             else:
                 object.__setattr__(self, "train_batches", self.l1_batches + ADVERSARIAL_BATCHES)
 
+    def _check_faces(self):
+        """Raises ValueError if options of faces contradict each other."""
+        given = [name for name in ("face", "face_box") if getattr(self, name)]
+        other = "--upscale_full" if self.upscale_full else "--faces=off"
+        if given and (self.upscale_full or self.faces == "off"):
+            raise ValueError(f"flag --{given[0]}: {other} takes no face out of the photo")
+        if len(given) > 1:
+            raise ValueError("flag --face: --face_box tells already which one it is")
+        if 0 < self.face_max < self.face_min:
+            raise ValueError(f"flag --face_max={self.face_max}: --face_min={self.face_min} is more")
+
     @property
     def training_dataset(self):
-        """The dataset to train on: if none was given dataset/, or None for the drawn faces."""
-        return self.dataset or ("dataset" if Path("dataset").exists() else None)
+        """The dataset to train on: if none was given what lies here, or None: the drawn faces."""
+        return self.dataset or next((name for name in LYING_HERE if Path(name).exists()), None)
 
     def of_training(self):
         """The options that a training depends on, a dict by name."""
@@ -326,99 +410,6 @@ class Options:
 FIELDS = {field.name: field for field in dataclasses.fields(Options)}
 
 
-def parse(argv, runs):
-    """The Options of a command line, whose first word is the program's name.
-
-    `runs` are the commands that --run may name.
-
-    Raises:
-        ValueError: it is wrong; one line that names what was typed.
-    """
-    known = flags.FlagValues()
-    for field in FIELDS.values():
-        _define(field, known)
-    try:
-        words = known(argv)[1:]
-    except flags.Error as error:
-        raise ValueError(_explain(str(error))) from error
-    if words:
-        hint = "options begin with --, switches are --name or --noname"
-        if words[0] in runs:
-            hint = f"did you mean --run {words[0]}?"
-        raise ValueError(f"stray word {words[0]!r}: {hint}")
-    if known["run"].value not in runs:
-        raise ValueError(f"flag --run={known['run'].value}: expected {_one_of(*sorted(runs))[0]}")
-    return Options(**{name: known[name].value for name in FIELDS})
-
-
-def help_text(runs):
-    """The page that --help shows, 80 columns wide; `runs` is a dict of words by command."""
-    lines = ["Examples:", EXAMPLES, "", "Commands:"]
-    lines += [f"  --run {name:<9} {words}" for name, words in runs.items()]
-    for group, fields in _groups().items():
-        lines += ["", f"{group}:"]
-        for field in fields:
-            text = f"{_text(field)} Default: {_default(field)}."
-            name, indent = f"  --{field.name}  ", " " * 6
-            lines += textwrap.wrap(text, 79, initial_indent=name, subsequent_indent=indent)
-    return "\n".join(lines)
-
-
-def options_page():
-    """docs/OPTIONS.md."""
-    lines = [_PAGE]
-    for group, fields in _groups().items():
-        lines += [f"## {group}", "", "| option | default | what |", "| --- | --- | --- |"]
-        for field in fields:
-            text = f"{_text(field)} Expected: {field.metadata['expected']}."
-            lines.append(f"| `--{field.name}` | {_default(field)} | {text} |")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _groups():
-    groups = collections.defaultdict(list)
-    for field in FIELDS.values():
-        groups[field.metadata["group"]].append(field)
-    return groups
-
-
-def _text(field):
-    recipe = field.metadata["recipe"]
-    return field.metadata["help"] + (f" Only for --recipe={recipe}." if recipe else "")
-
-
-def _default(field):
-    if field.metadata["shown"]:
-        return field.metadata["shown"]
-    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
-
-
-def _define(field, known):
-    arguments = (field.name, field.default, field.metadata["help"])
-    if field.type is bool:
-        short = {"short_name": "h"} if field.name == "help" else {}
-        flags.DEFINE_boolean(*arguments, flag_values=known, **short)
-    elif field.type is int:
-        flags.DEFINE_integer(*arguments, flag_values=known)
-    elif field.type in (float, float | None):
-        flags.DEFINE_float(*arguments, flag_values=known)
-    else:
-        flags.DEFINE_string(*arguments, flag_values=known)
-
-
 def _refusal(field, value):
     shown = f"{value:g}" if isinstance(value, float) else value
     return f"flag --{field.name}={shown}: expected {field.metadata['expected']}"
-
-
-def _explain(message):
-    """absl's message of a bad flag, with the allowed values in our words."""
-    name = re.search(r"--(\w+)", message)
-    if name and name[1] in FIELDS:
-        return f"{message.partition(': ')[0]}: expected {FIELDS[name[1]].metadata['expected']}"
-    return f"{message.rstrip('.')}; --help lists all"
-
-
-if __name__ == "__main__":
-    print(options_page(), end="")

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import threading
 import weakref
 from pathlib import Path
 
@@ -15,14 +16,19 @@ class File:
     """
 
     def __init__(self, path):
-        self.stream = open(path, "rb")  # noqa: SIM115 - closed with the last use of this object
+        self.stream = open(path, "rb")  # noqa: SIM115 - it lives as long as this object: see finalize
         weakref.finalize(self, self.stream.close)
         self.stamp = _stamp(os.fstat(self.stream.fileno()))
         self.size = self.stamp[0]
+        self._lock = threading.Lock()
 
     def read_at(self, offset, count):
         """Up to `count` bytes from `offset` on, fewer at the file's end; for any thread."""
-        return os.pread(self.stream.fileno(), count, offset)
+        if hasattr(os, "pread"):
+            return os.pread(self.stream.fileno(), count, offset)
+        with self._lock:  # Windows
+            self.stream.seek(offset)
+            return self.stream.read(count)
 
 
 exists = os.path.exists
@@ -44,18 +50,27 @@ def parent(path):
 def walk(folder, is_hidden):
     """Yields the paths of all files below a folder, relative to it, with slashes; in no order.
 
-    Leaves out links to folders, folders with a hidden name, and what can't be listed.
+    Follows links to folders, after all else, so that each folder comes once, by the same name each
+    time. Leaves out folders with a hidden name, and what can't be listed.
     """
-    waiting = [""]
-    while waiting:
+    waiting, links, seen = [""], [], set()
+    while waiting or links:
+        if not waiting:
+            links.sort(reverse=True)
+            waiting.append(links.pop())
         below = waiting.pop()
         try:
+            status = os.stat(os.path.join(folder, below))
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
             with os.scandir(os.path.join(folder, below)) as entries:
                 for entry in entries:
                     if not entry.is_dir():
                         yield below + entry.name
-                    elif not entry.is_symlink() and not is_hidden(entry.name):
-                        waiting.append(f"{below}{entry.name}/")
+                    elif not is_hidden(entry.name):
+                        place = links if entry.is_symlink() else waiting
+                        place.append(f"{below}{entry.name}/")
         except OSError:
             continue
 
@@ -67,7 +82,7 @@ def stamp(path):
 
 def text(path):
     """The content of a text file; bytes that are not UTF-8 are replaced."""
-    return Path(path).read_text(errors="replace")
+    return Path(path).read_text(encoding="utf-8", errors="replace")
 
 
 def _stamp(status):

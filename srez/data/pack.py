@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tqdm
 
-from srez.console import complain, say
+from srez.console import command, complain, counted, say
 from srez.data.parts import PARTITION, is_picture
 from srez.data.source import open_source
 from srez.files import MAX_BYTES, locked, make_folder, printable, sha256, to_disk, write_text
@@ -58,16 +58,15 @@ def pack(dataset, output, shard_mb):
             write_text(folder / PARTITION, source.partition)
             digests[PARTITION] = sha256(folder / PARTITION)
         write_text(folder / SUMS, _lines(digests))
-    say(
-        f"The pictures of {source.label} are in {len(shards)} shards: "
-        f"train with --dataset '{folder}/faces-*.zip'."
-    )
+    words = f"--run train --dataset '{folder}/faces-*.zip'"
+    say(f"The pictures of {source.label} are in {counted(len(shards), 'shard')}. To train on them:")
+    say(f"  {command(words)}")
 
 
 def _pack_all(source, folder, shards):
     """Writes the shards that aren't there, several at a time; returns name -> SHA-256."""
     sums, digests = folder / SUMS, {}
-    lines = sums.read_text().splitlines() if sums.is_file() else []
+    lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
     known = {line[66:]: line[:64] for line in lines}  # what an earlier run wrote
     lock, stopped = threading.Lock(), threading.Event()
 

@@ -9,7 +9,10 @@ from srez.data import local
 from srez.data.zips import Entry, list_zip, read_zipped
 from srez.pictures.image import PICTURE_SUFFIXES
 
-PARTITION = "list_eval_partition.txt"  # CelebA's own split: lines of "name.jpg 0|1|2"
+# CelebA's own split: lines of "name.jpg 0|1|2"; as a table it has commas.
+PARTITION = "list_eval_partition.txt"
+_LISTS = (PARTITION, "list_eval_partition.csv")
+_LIST_DEPTH = 3  # folders in which it is looked for: that of the pictures, and two above it
 ADVICE = "give a folder of pictures or img_align_celeba.zip"
 
 _OPEN_ZIPS = 128  # at a time; a process may have some 1,000 files open
@@ -44,14 +47,18 @@ class Folder:
         self._list_in = list_in
 
     def list(self):
-        """Yields an Entry per picture, with nothing but its name; in no order."""
-        names = self._files.walk(self.path, _HIDDEN.search)
-        return (Entry(name) for name in names if is_picture(name))
+        """Yields an Entry per file, with nothing but its name; in no order."""
+        return map(Entry, self._files.walk(self.path, _HIDDEN.search))
 
     def partition(self):
-        """The text of CelebA's list in the folder, or else next to it, or None."""
-        inside = self._list_in(self.path)
-        return self._list_in(self._files.parent(self.path)) if inside is None else inside
+        """The text of CelebA's list in the folder, or else above it, or None."""
+        folder = self.path
+        for _ in range(_LIST_DEPTH):
+            found = self._list_in(folder)
+            if found is not None:
+                return found
+            folder = self._files.parent(folder)
+        return None
 
     def read(self, entry, shown):
         """The bytes of a picture. Raises OSError: one line that calls it `shown`."""
@@ -77,13 +84,12 @@ class Zip:
         self._opened = opened
 
     def list(self):
-        """Yields the Entry of each picture, in the zip's order. Raises OSError: no whole zip."""
+        """Yields the Entry of each file, in the zip's order. Raises OSError: no whole zip."""
         file = self._open()
         for entry in list_zip(file.stream, self.path):
-            if is_picture(entry.name):
-                yield entry
-            elif self._list_entry is None and entry.name.split("/")[-1] == PARTITION:
+            if self._list_entry is None and base_name(entry.name) in _LISTS:
                 self._list_entry = entry
+            yield entry
 
     def partition(self):
         """The text of CelebA's list in the zip, or else next to it, or None. List the zip first."""
@@ -110,6 +116,11 @@ class Zip:
         return file
 
 
+def base_name(name):
+    """A name without its folders; a zip that was made on Windows may have backslashes."""
+    return re.split(r"[/\\]", name)[-1]
+
+
 def is_picture(name):
     """Whether a name is a picture's, and neither hidden nor in a hidden folder."""
     return name.lower().endswith(PICTURE_SUFFIXES) and not _HIDDEN.search(name)
@@ -122,9 +133,18 @@ def _expanded(word):
     is_pattern = word != glob.escape(word)
     paths = files.matches(word) if is_pattern else []
     if not paths:
-        what = "matches nothing" if is_pattern else "does not exist"
+        what = "matches nothing" if is_pattern else f"does not exist{_other_case(word)}"
         raise FileNotFoundError(f"--dataset={word} {what}: {ADVICE}")
     return paths
+
+
+def _other_case(path):
+    """Words that name what there is in other letters, capital or small; or ""."""
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder or "."):
+        return ""
+    found = [each for each in os.listdir(folder or ".") if each.lower() == name.lower()]
+    return f", but {os.path.join(folder, found[0])} does" if found else ""
 
 
 def _part(path, list_in, opened):
@@ -133,6 +153,8 @@ def _part(path, list_in, opened):
         return Folder(path, list_in)
     if not files.is_file(path):
         raise OSError(f"--dataset={path} is neither a folder nor a zip: give one of these")
+    if path.lower().endswith(PICTURE_SUFFIXES):
+        raise OSError(f"--dataset={path} is a picture: give the folder of pictures that it is in")
     return Zip(path, list_in, opened)
 
 
@@ -146,6 +168,9 @@ def _files_of(path):
 
 
 def _list_in(folder):
-    path = os.path.join(folder, PARTITION)
-    files = _files_of(path)
-    return files.text(path) if files.is_file(path) else None
+    for name in _LISTS:
+        path = os.path.join(folder, name)
+        files = _files_of(path)
+        if files.is_file(path):
+            return files.text(path)
+    return None

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from srez.console import complain
-from srez.data.parts import ADVICE, find_parts
+from srez.data.parts import ADVICE, find_parts, is_picture
 from srez.data.zips import Entry
 from srez.drawn.faces import sample_faces
-from srez.pictures.image import PICTURE_SUFFIXES
+from srez.pictures.image import PICTURE_SUFFIXES, counted_suffixes, is_unreadable
 
 QUIET = 2.0  # seconds before, and between, the lines that say how far a listing is
 # A picture as it is listed: the number of its part, then its Entry. Packed, it takes little memory.
@@ -33,6 +33,7 @@ def open_source(dataset):
     if dataset is None:
         source = open_source(sample_faces())
         source.label = "the built-in drawn sample faces"
+        source.no_identity = "drawn faces are nobody's"
         return source
     label = os.fspath(dataset)
     parts = find_parts(label)
@@ -54,6 +55,7 @@ class Source:
 
     def __init__(self, label, parts):
         self.label = label
+        self.no_identity = ""  # why nobody is on the pictures, in words
         self._parts = parts
         listed = np.fromiter(self._telling(self._list(), "listed"), _LISTED)
         names = listed["name"]
@@ -98,10 +100,16 @@ class Source:
     def _list(self):
         """Yields the pictures of all parts, each as the fields of _LISTED."""
         for number, part in enumerate(self._parts):
-            entry = None
+            found, others = 0, []
             for entry in part.list():
-                yield number, *entry
-            if entry is None:
+                if is_picture(entry.name):
+                    found += 1
+                    yield number, *entry
+                elif is_unreadable(entry.name):
+                    others.append(entry.name)
+            if others:
+                complain(f"{part.path}: left out {counted_suffixes(others)}")
+            if not found:
                 what = f"no {' '.join(PICTURE_SUFFIXES)} pictures"
                 raise FileNotFoundError(f"--dataset={part.path} holds {what}: {ADVICE}")
 

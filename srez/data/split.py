@@ -1,10 +1,13 @@
 """Which pictures are for training, for validation and for testing."""
 
 import dataclasses
+import os
+import re
 
 import numpy as np
 
-from srez.data.parts import PARTITION
+from srez.console import counted, say
+from srez.data.parts import PARTITION, base_name
 
 MAX_VALIDATION = 256  # pictures; more would only slow down the validation
 
@@ -23,6 +26,15 @@ class Split:
     note: str
     rule: dict | None = None
 
+    def in_words(self, label):
+        """Lines: how many pictures of the source `label` there are, and how they were split."""
+        return (
+            f"{len(self.train):,} training, {len(self.validation):,} validation and "
+            f"{counted(len(self.test), 'test picture')}.\n"
+            f"They are from {label}.\n"
+            f"{self.note[0].upper()}{self.note[1:]}."
+        )
+
 
 def split_source(source, test_vectors, random_seed, batch_size):
     """Splits by CelebA's list if there is one, else by a seeded shuffle, and returns a Split.
@@ -34,19 +46,26 @@ def split_source(source, test_vectors, random_seed, batch_size):
         OSError: fewer training pictures than a batch takes, or no test picture.
     """
     count = len(source.names)
-    listed = listed_parts(source)
-    if listed is None:
+    parts, known, absent = listed_parts(source)
+    if not (parts == 2).any():
         order = np.random.default_rng(random_seed).permutation(count)
         rest, test = np.split(order, [max(count - test_vectors, 0)])
         most = min(MAX_VALIDATION, count // 10, len(rest))
         train, validation = np.split(rest, [len(rest) - most])
-        note = "split by a seeded shuffle"
+        note = f"split by a seeded shuffle, for there is no {PARTITION}"
+        if source.partition is not None:
+            note = f"split by a seeded shuffle, for {PARTITION} names none of them for testing"
+            say(f"Warning: the pictures of {source.label} are {note}: are the names others?")
     else:
-        parts, absent = listed
         train, validation, test = (np.flatnonzero(parts == part) for part in range(3))
-        note = f"split by {PARTITION} (--test_vectors limits nothing)"
+        note = f"split by {PARTITION}, whatever --test_vectors"
         if absent:
-            note += f"; {absent} of its names are not among the pictures"
+            note += f"; {absent:,} of its names have no picture here"
+        if 2 * known < count:
+            say(
+                f"Warning: {PARTITION} names only {known} of the {count} pictures of "
+                f"{source.label}; the others are for training, whoever is on them"
+            )
     if len(train) < batch_size or not len(test):
         raise FileNotFoundError(
             f"{source.label} holds {count} pictures, {len(train)} for training and {len(test)} for "
@@ -58,14 +77,18 @@ def split_source(source, test_vectors, random_seed, batch_size):
 
 
 def listed_parts(source):
-    """The part (0, 1, 2) of each picture in CelebA's list, and the number of absent names; or None.
+    """What CelebA's list says: (the part of each picture, how many it names, how many are absent).
 
-    A picture that is not listed is for training. A list that leaves no test picture doesn't count.
+    A part is 0, 1 or 2; a picture that is not listed is for training. Names count without folders
+    and suffix: CelebA is also packed as PNG. Lines are those of CelebA's list, or have a comma.
     """
-    if source.partition is None:
-        return None
-    rows = (line.split() for line in source.partition.splitlines())
-    listed = {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1] in ("0", "1", "2")}
-    names = [name.rpartition("/")[2] for name in source.names]
-    parts = np.array([listed.get(name, 0) for name in names], np.int8)
-    return (parts, len(listed.keys() - names)) if (parts == 2).any() else None
+    rows = (re.split(r"[\s,]+", line.strip()) for line in (source.partition or "").splitlines())
+    rows = (row for row in rows if len(row) == 2 and row[1] in ("0", "1", "2"))
+    listed = {_stem(name): int(part) for name, part in rows}
+    stems = [_stem(name) for name in source.names]
+    parts = np.array([listed.get(stem, 0) for stem in stems], np.int8)
+    return parts, sum(stem in listed for stem in stems), len(listed.keys() - stems)
+
+
+def _stem(name):
+    return os.path.splitext(base_name(name))[0]

@@ -14,6 +14,12 @@ import zlib
 from srez.files import MAX_BYTES, printable
 
 ENCRYPTED = 0xFFFF  # stands for a method
+_OTHERS = {  # archives of other kinds, by what is in their first bytes
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!\x1a\x07": "a RAR archive",
+    b"ustar": "a tar archive",
+    b"\x1f\x8b\x08": "a gzip file",
+}
 _ROOM = 256  # bytes that an entry's name and extra fields, which precede its data, rarely fill
 _LOCAL = struct.Struct("<4s22xHH")  # signature, lengths of name and extra fields
 
@@ -48,8 +54,12 @@ def list_zip(file, path):
     # zipfile raises nearly anything on a damaged directory.
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
         file.seek(0)
-        if b"<html" in file.read(1024).lower():
+        start = file.read(1024)
+        other = next((words for mark, words in _OTHERS.items() if mark in start[:265]), "")
+        if b"<html" in start.lower():
             reason = "is an HTML page, not a zip: download it again"
+        elif other:
+            reason = f"is {other}, not a zip: unpack it, and give the folder"
         else:
             words = printable(str(error))
             reason = f"is no whole zip archive ({words}): is the download complete?"

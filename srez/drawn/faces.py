@@ -1,22 +1,28 @@
 """The built-in sample faces: drawn, not photographed, for training without any download."""
 
-import concurrent.futures
-import functools
+import contextlib
 import multiprocessing
+import os
 import shutil
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import tqdm
 
+from srez.console import say
 from srez.drawn.portrait import draw_portrait
 
 NOTICE = """\
-*** No dataset: training on the built-in sample faces, which are drawn, not photographed.
-*** For real ones get img_align_celeba.zip (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)
-*** and give --dataset=img_align_celeba.zip, or unpack it into dataset/."""
+*** No dataset: training on the built-in sample faces, drawn, not photographed.
+*** For real ones put img_align_celeba.zip here, or name it with --dataset:
+*** https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"""
 VERSION = 1  # part of the folder's name: raise it when the drawing changes
 COUNT = 2000
+LOOK_PERIOD = 0.2  # seconds, between two looks at how far they are
+_OS_ERROR = 100  # an exit status from here on is an OSError's number, more than that
 
 
 def draw_face(seed, index):
@@ -38,12 +44,69 @@ def sample_faces(cache=".cache", seed=0, count=COUNT):
     ) as temporary:
         drawn = Path(temporary, folder.name)
         drawn.mkdir()
-        # Not forked: TensorFlow's threads may run in this process.
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool:
-            list(pool.map(functools.partial(_save_face, drawn, seed), range(count), chunksize=50))
+        say(f"Drawing {count:,} sample faces, once: they are kept in {folder}.")
+        _draw_all(drawn, seed, count)
         _take_the_place(drawn, folder, count)
     return folder
+
+
+def _draw_all(folder, seed, count):
+    """Draws the faces in a process per core. None of them outlives this one."""
+    # Not forked: TensorFlow's threads may run in this process.
+    context = multiprocessing.get_context("spawn")
+    shares = [range(first, count, os.cpu_count()) for first in range(os.cpu_count())]
+    processes = [context.Process(target=_draw, args=(folder, seed, share)) for share in shares]
+    try:
+        with _ctrl_c_is_for_the_parent():
+            for process in processes:
+                process.start()
+        _wait_for(processes, folder, count)
+        for process in processes:
+            number = process.exitcode - _OS_ERROR
+            if number > 0:
+                raise OSError(number, os.strerror(number), str(folder.parent))
+            if process.exitcode:
+                raise RuntimeError(f"a process that draws ended with status {process.exitcode}")
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+
+
+def _wait_for(processes, folder, count):
+    """Waits for processes that draw so many faces into the folder, with a bar in a terminal."""
+    with tqdm.tqdm(total=count, unit="face", disable=None, dynamic_ncols=True) as bar:
+        for process in processes:
+            while process.is_alive():
+                process.join(LOOK_PERIOD)
+                bar.update(len(list(folder.glob("*.jpg"))) - bar.n)
+
+
+def _draw(folder, seed, numbers):
+    """Draws faces into the folder, while the parent lives."""
+    try:
+        for number in numbers:
+            if not multiprocessing.parent_process().is_alive():
+                return
+            draw_face(seed, number).save(Path(folder, f"{number:06d}.jpg"), quality=95)
+    except OSError as error:
+        sys.exit(_OS_ERROR + error.errno)
+
+
+@contextlib.contextmanager
+def _ctrl_c_is_for_the_parent():
+    """A process that is started inside never sees SIGINT (not on Windows)."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker  # Windows has none
+
+    resource_tracker.ensure_running()  # it lets SIGINT through again when it is first started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _take_the_place(drawn, folder, count):
@@ -59,7 +122,3 @@ def _take_the_place(drawn, folder, count):
 
 def _is_whole(folder, count):
     return len(list(folder.glob("*.jpg"))) == count
-
-
-def _save_face(folder, seed, index):
-    draw_face(seed, index).save(Path(folder, f"{index:06d}.jpg"), quality=95)

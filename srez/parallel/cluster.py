@@ -50,9 +50,11 @@ class Cluster:
         return self.index == 0
 
     def __str__(self):
-        replicas = f"{self.replicas} replica{'s' if self.replicas > 1 else ''}"
+        """How it is spread, to be added to where it trains; "" for one replica."""
+        if self.replicas == 1:
+            return ""
         spread = f" in {self.workers} processes" if self.workers > 1 else ""
-        return f"Strategy {self.name}: {replicas}{spread}."
+        return f", {self.replicas} replicas{spread} (--strategy={self.name})"
 
     def check(self, batch_size, jit_compile, cache):
         """Raises OSError for options that don't go with so many replicas or processes."""

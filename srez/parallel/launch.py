@@ -14,19 +14,23 @@ from srez.parallel.child import Child, guarded
 GRACE = 60  # seconds in which a worker itself notices that another one is gone
 KILL_AFTER = 60  # seconds from SIGTERM to SIGKILL: for a batch, and a checkpoint to a slow disk
 POLL = 0.05  # seconds between two looks at the workers
-STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}  # statuses of a worker that saved and ended
+# A terminal that closes sends SIGHUP; Windows has none.
+SIGNALS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []), signal.SIGINT]
+STOPPED = {128 + number for number in SIGNALS}  # statuses of a worker that saved and ended
 
 
 def launch(command, workers, cores=0, *, grace=GRACE, kill_after=KILL_AFTER):
     """Runs `command`, a list of words, in so many `workers`, and makes them one cluster.
 
     Each worker is bound to so many `cores` of its own (0: to none). If one dies, the others get
-    `grace` seconds, then SIGTERM, and `kill_after` seconds later SIGKILL. SIGINT and SIGTERM are
-    passed on to the workers; a second one kills them.
+    `grace` seconds, then SIGTERM, and `kill_after` seconds later SIGKILL. SIGNALS are passed on to
+    the workers; a second one kills them.
 
     Returns the exit status: 0 if that of all workers is 0, else that of the first which failed.
     Raises OSError if there are too few cores, if this process is a worker, or if none can start.
     """
+    if os.name == "nt":
+        raise OSError("--workers and --cores need Linux or macOS: leave them out")
     if os.environ.get("TF_CONFIG"):
         raise OSError(
             f"--workers={workers} starts processes on this machine, but by TF_CONFIG this process "
@@ -47,6 +51,15 @@ def launch(command, workers, cores=0, *, grace=GRACE, kill_after=KILL_AFTER):
             complain("killed all workers; what they had not saved is lost")
             return 128 + came[-1]
         return _report(first) if first else 0
+
+
+def heeded():
+    """The SIGNALS to heed: all, but for a SIGHUP that is ignored from the start (nohup)."""
+    return [
+        number
+        for number in SIGNALS
+        if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN
+    ]
 
 
 def _shares(workers, cores):
@@ -121,15 +134,13 @@ def _report(first):
 
 @contextlib.contextmanager
 def _signals():
-    """Gives a list that SIGINTs and SIGTERMs go to, instead of their usual effect."""
+    """Gives a list that the SIGNALS go to, instead of their usual effect."""
     came = []
 
     def note(number, _):
         came.append(number)
 
-    # By SIGPIPE we end if nobody reads our output any more (| head); the guard ends the workers.
-    handlers = {signal.SIGINT: note, signal.SIGTERM: note, signal.SIGPIPE: signal.SIG_DFL}
-    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    previous = {number: signal.signal(number, note) for number in heeded()}
     try:
         yield came
     finally:

@@ -28,16 +28,17 @@ def box_side(eyes):
     return abs(_box(eyes)[1])
 
 
-def describe_face(eyes, size, result_side):
-    """What a result of `result_side` pixels, from size x size of a face, is worth, in words."""
-    side = box_side(eyes)
-    face = f"a face in {side:.0f}x{side:.0f} pixels"
-    if side <= size:
-        return f"{face}, enlarged {result_side / side:.1f} times"
-    return (
-        f"{face}, averaged to {size}x{size} and so no better than in the photo: shows what is "
-        f"invented, {result_side / side:.2g} times the size"
-    )
+def box_corners(eyes):
+    """The corners (x, y) in pixels of the box around two eyes [2, 2], clockwise from upper left."""
+    corner, across = _box(eyes)
+    places = [corner + across * way for way in (0, 1, 1 + 1j, 1j)]
+    return [(place.real, place.imag) for place in places]
+
+
+def eyes_of_box(x, y, side):
+    """The eyes [2, 2] of an upright face whose box has its corner at (x, y), in pixels."""
+    places = (complex(x, y) + side * eye for eye in (_LEFT_EYE, _RIGHT_EYE))
+    return np.array([(place.real, place.imag) for place in places])
 
 
 def align_face(image, eyes, side):
@@ -58,24 +59,24 @@ def align_face(image, eyes, side):
     return squares.mean(axis=(1, 3)) / np.float32(255.0)
 
 
-def photo_enlargement(shape, eyes, side):
-    """How many times larger a photo of `shape` becomes, for results of `side` pixels: 1 to 4.
+def photo_enlargement(shape, eyes, sides):
+    """How many times larger a photo of `shape` becomes, for results of `sides` pixels: 1 to 4.
 
-    `eyes` [n, 2, 2] are those of its faces; the smallest face decides. No photo becomes larger than
-    srez itself would read.
+    `eyes` [n, 2, 2] are those of its faces; the one that is enlarged most decides. No photo becomes
+    larger than srez itself would read.
     """
-    smallest = min(box_side(pair) for pair in eyes)
+    most = max(side / box_side(pair) for pair, side in zip(eyes, sides, strict=True))
     fitting = math.isqrt(MAX_PIXELS // (shape[0] * shape[1]))
-    return max(min(math.ceil(side / smallest), MAX_ENLARGEMENT, fitting), 1)
+    return max(min(math.ceil(most), MAX_ENLARGEMENT, fitting), 1)
 
 
 def put_back(image, eyes, results):
-    """A photo uint8 [H, W, 3] with its faces replaced by results [n, S, S, 3] in [0, 1].
+    """A photo uint8 [H, W, 3] with its faces replaced by n results [S, S, 3] in [0, 1].
 
     `eyes` [n, 2, 2] are the faces' in the photo, which is enlarged by `photo_enlargement`. Towards
     the box's edge a result fades into the photo.
     """
-    times = photo_enlargement(image.shape, eyes, results.shape[1])
+    times = photo_enlargement(image.shape, eyes, [len(result) for result in results])
     photo = Image.fromarray(image)
     if times > 1:
         size = (times * photo.width, times * photo.height)

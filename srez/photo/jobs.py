@@ -4,10 +4,14 @@ import dataclasses
 import re
 from pathlib import Path
 
+from srez.console import complain, say
 from srez.files import printable
-from srez.pictures.image import PICTURE_SUFFIXES
+from srez.options import RESULT_FORMATS
+from srez.pictures.image import PICTURE_SUFFIXES, counted_suffixes, is_unreadable
 
 _NUMBERED = re.compile(r"(.+)_[0-9]+", re.DOTALL)
+_RELATED = re.compile(r"(.+)_(?:[0-9]+|photo)", re.DOTALL)
+_NAMED = 5  # earlier results, at most; others are counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +31,12 @@ class Job:
         """The files whose names are known beforehand."""
         return [path for path in (self.target, self.comparison, self.photo) if path]
 
-    def targets(self, count):
-        """Where the results of `count` faces go: one to the target, several to numbered ones."""
-        if count == 1:
+    def targets(self, numbers):
+        """Where the results of faces go: one to the target, several to names with their numbers."""
+        if len(numbers) == 1:
             return [self.target]
         stem, suffix = self.target.stem, self.target.suffix
-        return [self.target.with_name(f"{stem}_{number + 1}{suffix}") for number in range(count)]
+        return [self.target.with_name(f"{stem}_{number}{suffix}") for number in numbers]
 
 
 def list_jobs(infer_input, infer_output, faces):
@@ -59,6 +63,22 @@ def list_jobs(infer_input, infer_output, faces):
     return jobs
 
 
+def earlier_results(jobs):
+    """What is there under names that results of the jobs may have: path -> what tells the file."""
+    paths = {path for job in jobs for path in job.outputs}.union(_related_outputs(jobs))
+    others = {_inode(job.source) for job in jobs} | {None}
+    return {path: _inode(path) for path in sorted(paths) if _inode(path) not in others}
+
+
+def say_left(earlier):
+    """Names the earlier results that are still there and so don't belong to the new ones."""
+    left = [path for path, file in earlier.items() if _inode(path) == file]
+    if left:
+        names = [printable(str(path)) for path in left[:_NAMED]]
+        names += [f"{len(left) - _NAMED} more"] if len(left) > _NAMED else []
+        say(f"Left from before, not of this run: {', '.join(names)}.")
+
+
 def _folder_jobs(source, folder, faces):
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"--infer_output={folder} is a file: give a folder, as the input")
@@ -67,6 +87,9 @@ def _folder_jobs(source, folder, faces):
         for path in source.iterdir()
         if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
     )
+    others = [path.name for path in source.iterdir() if is_unreadable(path.name)]
+    if others:
+        complain(f"{printable(str(source))}: left out {counted_suffixes(others)}")
     if not paths:
         raise FileNotFoundError(
             f"--infer_input={source} holds no {' '.join(PICTURE_SUFFIXES)} pictures"
@@ -76,7 +99,7 @@ def _folder_jobs(source, folder, faces):
             path,
             folder / f"{name}.png",
             folder / "compare" / f"{name}.png",
-            folder / "photo" / f"{name}.png" if faces else None,
+            _photo_in(folder, f"{name}.png") if faces else None,
         )
         for path, name in zip(paths, _result_names(paths, faces), strict=True)
     ]
@@ -99,7 +122,7 @@ def _refuse_overwriting(jobs):
     """Raises OSError if a result would go over an input, by whatever name, or over a folder."""
     inputs = {_inode(job.source) for job in jobs} - {None}
     outputs = [path for job in jobs for path in job.outputs]
-    for path in [*outputs, *_numbered_outputs(jobs)]:
+    for path in [*outputs, *_related_outputs([job for job in jobs if job.photo])]:
         if path.is_dir():
             raise IsADirectoryError(f"--infer_output={path} is a folder: give another")
         if _inode(path) in inputs:
@@ -107,14 +130,23 @@ def _refuse_overwriting(jobs):
             raise OSError(f"--infer_output would overwrite the input {name}: give another")
 
 
-def _numbered_outputs(jobs):
-    """What is there under the names that several faces in one photo would get."""
-    targets = {(job.target.parent, job.target.stem.lower()) for job in jobs if job.photo}
+def _related_outputs(jobs):
+    """What is there under the names that several faces in one photo, or the photo, would get."""
+    targets = {(job.target.parent, job.target.stem.lower()) for job in jobs}
     for folder in {folder for folder, _ in targets}:
         for path in folder.iterdir() if folder.is_dir() else ():
-            name = _NUMBERED.fullmatch(path.stem.lower())
-            if name and (folder, name[1]) in targets and path.suffix.lower() == ".png":
+            name = _RELATED.fullmatch(path.stem.lower())
+            if name and (folder, name[1]) in targets and path.suffix.lower() in RESULT_FORMATS:
                 yield path
+    for job in jobs:  # whether or not faces are wanted now
+        photo = _photo_in(job.target.parent, job.target.name)
+        is_of_folder = job.comparison.parent != job.target.parent
+        if is_of_folder and photo.is_file():
+            yield photo
+
+
+def _photo_in(folder, name):
+    return folder / "photo" / name
 
 
 def _inode(path):

@@ -76,8 +76,9 @@ class BadImages:
 
     def write(self, path):
         """Writes the text to a file that lacks it. Raises OSError if it can't be written."""
-        text = self.text()
-        if text and not (Path(path).exists() and Path(path).read_text() == text):
+        text, path = self.text(), Path(path)
+        written = path.read_bytes() if path.exists() else b""
+        if text.encode("utf-8", "surrogateescape") != written:
             write_text(path, text)
 
     def check(self):

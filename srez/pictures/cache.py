@@ -1,11 +1,11 @@
 """Keeps decoded pictures in memory, or in one memory-mapped file that later runs use again."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 import json
 import math
-import os
 import shutil
 from pathlib import Path
 
@@ -18,10 +18,17 @@ from srez.pictures.bad import BadImages
 from srez.pictures.crop import CROP_SHAPE
 from srez.pictures.load import load_crops
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 # The file: a header, the pixels, a byte per picture that says whether it is bad, and at the end the
 # reasons, JSON rows of [name, reason].
 _CROP_BYTES = math.prod(CROP_SHAPE)
 _HEADER = 4096  # bytes before the pixels in the file: JSON that says which pictures they are of
+_CGROUP = Path("/sys/fs/cgroup")  # where Linux tells a container's limits
+_LIMITS = ("max", "current"), ("limit_in_bytes", "usage_in_bytes")  # there, by the version
 _MAX_SHARE = 0.9  # of the free memory or disk that a cache may take
 
 
@@ -137,9 +144,40 @@ def _announce(count, where, free, what):
 
 
 def _free_memory():
-    """Bytes that are free without swapping; half of the memory on systems that don't tell."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        rows = (line.split() for line in meminfo.read_text().splitlines())
-        return next(int(row[1]) * 1024 for row in rows if row[0] == "MemAvailable:")
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    """Bytes that are free without swapping, by all limits; infinite where nobody tells."""
+    free = [max(most - used, 0) for most, used in [*_container_limits(), *_process_limits()]]
+    with contextlib.suppress(OSError):
+        free.append(_kilobytes("/proc/meminfo")["MemAvailable"] * 1024)
+    return min(free, default=math.inf)
+
+
+def _container_limits():
+    """Yields (limit, used) in bytes, of the control groups that this process is in."""
+    folders = {_CGROUP}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, kind, path = line.split(":", 2)
+            if kind in ("", "memory"):  # version 2 and version 1
+                folder = _CGROUP / kind / path.lstrip("/")
+                folders |= {folder, *folder.parents}
+    for folder, names in itertools.product(folders, _LIMITS):
+        with contextlib.suppress(OSError, ValueError):  # the limit may be "max"
+            yield tuple(int((folder / f"memory.{name}").read_text()) for name in names)
+
+
+def _process_limits():
+    """Yields (limit, used) in bytes, of what `ulimit` limits."""
+    if resource is None:
+        return
+    with contextlib.suppress(OSError):
+        used = _kilobytes("/proc/self/status")
+        for limit, name in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+            most, _ = resource.getrlimit(limit)
+            if most != resource.RLIM_INFINITY:
+                yield most, used[name] * 1024
+
+
+def _kilobytes(path):
+    """The lines NAME: NUMBER kB of a file of Linux' as a dict."""
+    rows = (line.split() for line in Path(path).read_text().splitlines())
+    return {row[0].rstrip(":"): int(row[1]) for row in rows if row[2:] == ["kB"]}

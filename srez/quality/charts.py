@@ -1,105 +1,75 @@
-"""Charts as SVG for an HTML page, whose style sheet gives the colours: .s0, .s1 and so on.
+"""Charts for an HTML page: templates/chart.svg draws what is computed here."""
 
-Text and axes take the page's own colour, so they can be read on light and dark ground.
-"""
-
-import html
 import math
 
 import numpy as np
 
 WIDTH, HEIGHT = 420, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 22, 34, 34  # pixels around the plot
+ROOM = 0.04  # of the range, between the curves and the frame
 BINS = 24
 MAX_POINTS = 400  # of a line; more can't be seen
 
 
 def line_chart(title, unit, series):
     """A chart of lines over the batches: `series` is a dict of (batches, values) by name."""
-    series = {name: _thinned(*points) for name, points in series.items() if len(points[0])}
-    xs = np.concatenate([points[0] for points in series.values()])
-    ys = np.concatenate([points[1] for points in series.values()])
-    plot = _Plot(title, "batch", unit, (xs.min(), xs.max()), (ys.min(), ys.max()))
-    for index, (name, (batches, values)) in enumerate(series.items()):
-        points = " ".join(plot.point(x, y) for x, y in zip(batches, values, strict=True))
-        plot.add(f'<polyline class="line s{index}" points="{points}"/>', name, index)
-    return plot.svg()
+    lines = {name: _thinned(*points) for name, points in series.items() if len(points[0])}
+    return _chart("line", (title, "batch", unit), lines)
 
 
 def histogram(title, unit, series):
     """A chart of how often values occur: `series` is a dict of arrays by name."""
     values = np.concatenate(list(series.values()))
     edges = np.linspace(values.min(), max(values.max(), values.min() + 1e-6), BINS + 1)
-    counts = {name: np.histogram(values, edges)[0] for name, values in series.items()}
-    top = max(count.max() for count in counts.values())
-    plot = _Plot(title, unit, "pictures", (edges[0], edges[-1]), (0, top))
-    for index, (name, count) in enumerate(counts.items()):
+    steps = {}
+    for name, values in series.items():
+        count = np.histogram(values, edges)[0]
         # A step at each edge, from the axis and back to it.
-        steps = zip(edges.repeat(2), np.concatenate([[0], count.repeat(2), [0]]), strict=True)
-        points = " ".join(plot.point(x, y) for x, y in steps)
-        plot.add(f'<polygon class="area s{index}" points="{points}"/>', name, index)
-    return plot.svg()
+        steps[name] = edges.repeat(2), np.concatenate([[0], count.repeat(2), [0]])
+    return _chart("area", (title, unit, "pictures"), steps)
 
 
-class _Plot:
-    """The frame of a chart: axes, ticks, title, legend; and the map from values to pixels."""
+def _chart(kind, titles, lines):
+    """What the template needs: all places in pixels. `lines` are (xs, ys) by name."""
+    xs, ys = (np.concatenate([line[axis] for line in lines.values()]) for axis in (0, 1))
+    x_range, y_range = _range(xs), _range(ys, from_0=kind == "area")
 
-    def __init__(self, title, x_title, y_title, x_range, y_range):
-        self._x, self._y = _widened(*x_range), _widened(*y_range)
-        self._parts = [
-            f"<title>{html.escape(title)}</title>",
-            f'<text class="title" x="{LEFT}" y="14">{html.escape(title)}</text>',
-            f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 3}" text-anchor="end">{x_title}</text>',
-            f'<text x="4" y="{TOP - 6}">{y_title}</text>',
-        ]
-        self._legend_at = LEFT
-        for value in _ticks(*self._y):
-            y = self._pixel_y(value)
-            self._parts += [
-                f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>',
-                f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>',
-            ]
-        for value in _ticks(*self._x):
-            x = self._pixel_x(value)
-            y = HEIGHT - BOTTOM + 14
-            self._parts.append(f'<text x="{x:.1f}" y="{y}" text-anchor="middle">{value:g}</text>')
+    def pixels(x, y):
+        across = (np.asarray(x) - x_range[0]) / (x_range[1] - x_range[0])
+        up = (np.asarray(y) - y_range[0]) / (y_range[1] - y_range[0])
+        width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+        return LEFT + width * across, HEIGHT - BOTTOM - height * up
 
-    def point(self, x, y):
-        """The pixels of a value, as SVG writes them."""
-        return f"{self._pixel_x(x):.1f},{self._pixel_y(y):.1f}"
-
-    def add(self, shape, name, index):
-        """Adds a series: its shape, and its name to the legend."""
-        x = self._legend_at + 60
-        self._legend_at = x + 7 * len(name) + 22 - 60
-        self._parts += [
-            shape,
-            f'<rect class="s{index}" x="{x}" y="{TOP - 14}" width="10" height="10"/>',
-            f'<text x="{x + 14}" y="{TOP - 5}">{html.escape(name)}</text>',
-        ]
-
-    def svg(self):
-        """The whole chart."""
-        size = f'viewBox="0 0 {WIDTH} {HEIGHT}"'
-        return f'<svg {size} role="img" xmlns="http://www.w3.org/2000/svg">{"".join(self._parts)}</svg>'
-
-    def _pixel_x(self, value):
-        low, high = self._x
-        return LEFT + (WIDTH - LEFT - RIGHT) * (value - low) / (high - low)
-
-    def _pixel_y(self, value):
-        low, high = self._y
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - low) / (high - low)
+    return {
+        "kind": kind,
+        "titles": titles,
+        "size": (WIDTH, HEIGHT),
+        "plot": (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
+        "x_ticks": [
+            (pixels(value, 0)[0], value) for value in _ticks(*x_range, whole=kind == "line")
+        ],
+        "y_ticks": [
+            (pixels(0, value)[1], value) for value in _ticks(*y_range, whole=kind == "area")
+        ],
+        "lines": {name: list(zip(*pixels(*line), strict=True)) for name, line in lines.items()},
+    }
 
 
-def _widened(low, high):
-    """The range, or one around it if it is a point."""
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+def _range(values, from_0=False):
+    """From the least to the largest value, or around it if there is one only, and some room.
+
+    Without the room a curve would lie on the frame. What starts `from_0` stands on it.
+    """
+    low, high = values.min(), values.max()
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    room = ROOM * (high - low)
+    return low if from_0 else low - room, high + room
 
 
-def _ticks(low, high):
-    """Round numbers in the range, four to nine."""
+def _ticks(low, high, whole):
+    """Round numbers in the range, four to nine; fewer of `whole` ones, batches or pictures."""
     step = 10 ** math.floor(math.log10((high - low) / 4))
+    step = max(step, 1) if whole else step
     while (high - low) / step > 8:
         step *= 2 if (high - low) / step <= 16 else 5
     first = math.ceil(low / step)

@@ -81,7 +81,7 @@ def _eyes(picture, face, enlargement):
     window = picture.crop((left, top, left + side, top + side))
     window = window.resize((LANDMARK_SIDE, LANDMARK_SIDE), Image.Resampling.BICUBIC)
     first, last = LANDMARK_SIDE // 4, LANDMARK_SIDE - LANDMARK_SIDE // 4
-    marks = _landmarks()(np.asarray(window), dlib.rectangle(first, first, last, last))
+    marks = landmarks()(np.asarray(window), dlib.rectangle(first, first, last, last))
     # Marks 0 and 1 are the corners of the eye on the right, 2 and 3 of that on the left.
     corners = np.array([(mark.x + 0.5, mark.y + 0.5) for mark in marks.parts()][:4])
     eyes = corners.reshape(2, 2, 2).mean(axis=1) * side / LANDMARK_SIDE + (left, top)
@@ -96,7 +96,8 @@ def _detector():
 
 
 @functools.cache
-def _landmarks():
+def landmarks():
+    """dlib's predictor of five landmarks: the corners of the eyes, then the nose."""
     import dlib
 
     return dlib.shape_predictor(_model_file("shape_predictor_5_face_landmarks.dat"))

@@ -15,11 +15,12 @@ from srez.data.source import open_source
 from srez.data.split import split_source
 from srez.files import atomic_path, make_folder, printable, write_text
 from srez.pictures.bad import BadImages
-from srez.pictures.image import comparison_grid, to_uint8
+from srez.pictures.image import titled_grid, to_uint8
 from srez.pictures.load import eight_bit, load_pictures
 from srez.pictures.resize import interpolate
 from srez.quality import descriptors
 from srez.quality.metrics import (
+    TITLES,
     figures,
     frechet_distance,
     identity_distance,
@@ -27,13 +28,12 @@ from srez.quality.metrics import (
     shown,
 )
 from srez.quality.report import write_card, write_report
-from srez.run.checkpoint import batch_of
 from srez.run.resume import resumed_split
 from srez.run.weights import load_generator, upscale
 from srez_model import project
 
 RESIZE_METHODS = {"nearest": "nearest", "bicubic": "bicubic", "lanczos": "lanczos3"}
-METHODS = (*RESIZE_METHODS, "projected", "generator")  # projected: bicubic made consistent
+METHODS = (*RESIZE_METHODS, "projected", "srez")  # projected: bicubic made consistent
 CHUNK = 32  # pictures at a time
 SHEET_FACES = 6
 LEAST_FRECHET = 258  # pictures: each half needs more than the 128 dimensions of a descriptor
@@ -83,7 +83,7 @@ def evaluate(options):
         "weights": weights.words,
         "fidelity": options.fidelity,
         "consistent": options.consistent,
-        "batch": run["batch"] if "batch" in run else batch_of(weights.path),
+        "batch": weights.batch,
         "options": trained,
         "versions": _versions(),
     }
@@ -102,23 +102,25 @@ def measure(source, files, generator, sample_size):
     Face distances come too, if the face packages are there. Raises OSError if no picture can
     be read.
     """
-    missing, bad_images = descriptors.missing(), BadImages(len(files), limit=1.0)
+    missing, bad_images = source.no_identity or descriptors.missing(), BadImages(len(files), 1.0)
     tables = {method: [] for method in METHODS}
     found = {method: [] for method in (*METHODS, "truth")}
     good = []
-    for at in tqdm.trange(0, len(files), CHUNK, unit_scale=CHUNK, unit="picture", disable=None):
-        part = files[at : at + CHUNK]
-        numbers, *pair = load_pictures(source, part, sample_size, bad_images)
-        if not numbers:
-            continue
-        low_res, high_res = map(eight_bit, pair)
-        good += numbers
-        images = {method: enlarge(method, low_res, generator) for method in METHODS}
-        for method in METHODS:
-            tables[method].append(figures(images[method], high_res, low_res))
-        if not missing:
-            for name, pictures in (images | {"truth": to_uint8(high_res)}).items():
-                found[name].append(descriptors.descriptors(pictures))
+    with tqdm.tqdm(total=len(files), unit="picture", disable=None) as bar:
+        for at in range(0, len(files), CHUNK):
+            part = files[at : at + CHUNK]
+            numbers, *pair = load_pictures(source, part, sample_size, bad_images)
+            bar.update(len(part))
+            if not numbers:
+                continue
+            low_res, high_res = map(eight_bit, pair)
+            good += numbers
+            images = {method: enlarge(method, low_res, generator) for method in METHODS}
+            for method in METHODS:
+                tables[method].append(figures(images[method], high_res, low_res))
+            if not missing:
+                for name, pictures in (images | {"truth": to_uint8(high_res)}).items():
+                    found[name].append(descriptors.descriptors(pictures))
     if not good:
         raise OSError(f"none of the {len(files)} test pictures of {source.label} can be read")
     per_image = {method: _joined(parts) for method, parts in tables.items()}
@@ -128,14 +130,14 @@ def measure(source, files, generator, sample_size):
     rows = {method: _summary(per_image[method], frechet.get(method)) for method in METHODS}
     metrics = {"count": len(good), "left_out": bad_images.rows, "faces_missing": missing}
     metrics |= {"rows": rows, "frechet_floor": frechet.get("floor")}
-    order = np.array(good)[np.argsort(-per_image["generator"]["psnr"], kind="stable")]
+    order = np.array(good)[np.argsort(-per_image["srez"]["psnr"], kind="stable")]
     sheets = _sheets(source, order, generator, sample_size)
     return Evaluation(metrics, per_image, [source.names[number] for number in good], sheets)
 
 
 def enlarge(method, low_res, generator):
     """Images [N, H, W, 3] in [0, 1] enlarged by one of METHODS: uint8 [N, 4H, 4W, 3]."""
-    if method == "generator":
+    if method == "srez":
         return to_uint8(upscale(generator, low_res))
     if method == "projected":
         return to_uint8(np.asarray(project(interpolate(low_res), low_res)))
@@ -172,7 +174,7 @@ def _summary(table, frechet):
 def _sheets(source, order, generator, sample_size):
     """Sheets by title, of the best, median and worst pictures; `order` is from best to worst.
 
-    A column per face: input, bicubic interpolation, generated, truth.
+    A row per face: input, bicubic interpolation, srez, truth.
     """
     count = min(SHEET_FACES, len(order))
     middle = (len(order) - count) // 2
@@ -185,20 +187,24 @@ def _sheets(source, order, generator, sample_size):
     for title, numbers in chosen.items():
         _, *pair = load_pictures(source, numbers, sample_size)
         low_res, high_res = map(eight_bit, pair)
-        rows = [enlarge(name, low_res, generator) for name in ("nearest", "bicubic", "generator")]
-        faces = zip(*rows, to_uint8(high_res), strict=True)
-        sheets[title] = comparison_grid([np.stack(face) for face in faces], magnify=2)
+        columns = {f"input {low_res.shape[2]}x{low_res.shape[1]}": "nearest"}
+        columns |= {"bicubic": "bicubic", "srez": "srez"}
+        images = {name: enlarge(method, low_res, generator) for name, method in columns.items()}
+        sheets[title] = titled_grid(images | {"truth": high_res}, magnify=2)
     return sheets
 
 
 def _write_table(path, evaluation):
-    """A row per picture with all its figures; columns like generator_psnr."""
+    """A row per picture with all its figures; columns like srez_psnr."""
     columns = {
         f"{method}_{name}": values
         for method, table in evaluation.per_image.items()
         for name, values in table.items()
     }
-    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["name", *columns])
         for name, *values in zip(evaluation.names, *columns.values(), strict=True):
@@ -212,9 +218,12 @@ def _versions():
 
 def _say_figures(metrics, folder):
     """Prints the table, a line per method, and where the rest is."""
+    names = list(metrics["rows"]["srez"])
+    lines = [["", *(TITLES[name].split()[0] for name in names)]]  # "identity" for its distance
     for method, row in metrics["rows"].items():
-        cells = [shown(name, value["mean"], title=True) for name, value in row.items()]
-        say(f"{method}: {', '.join(cells)}")
+        lines.append([method, *(shown(name, row[name]["mean"]) for name in names)])
+    for first, *cells in lines:
+        say(f"{first:<9}" + "".join(f"{cell:>11}" for cell in cells))
     if metrics["faces_missing"]:
         say(f"No face distances: {metrics['faces_missing']}")
-    say(f"Wrote {folder / 'report.html'}, with metrics.json, per_image.csv and MODEL_CARD.md.")
+    say(f"Wrote {folder / 'report.html'}, and metrics.json, per_image.csv, MODEL_CARD.md.")

@@ -42,12 +42,15 @@ def export(options):
     _refuse_replacing(path, options.export_format)
     generator, _ = load_generator(options)
     network = stock_generator(generator)
-    if options.export_format == "savedmodel":
-        _write_saved_model(network, path)
-    else:
-        writers = {"keras": _write_keras, "onnx": _write_onnx, "tflite": _write_tflite}
-        with atomic_path(path) as temporary:
-            writers[options.export_format](network, temporary)
+    try:
+        if options.export_format == "savedmodel":
+            _write_saved_model(network, path)
+        else:
+            writers = {"keras": _write_keras, "onnx": _write_onnx, "tflite": _write_tflite}
+            with atomic_path(path) as temporary:
+                writers[options.export_format](network, temporary)
+    except (OSError, tf.errors.OpError) as error:
+        raise OSError(f"--export_output={path} can't be written: {_reason(error)}") from error
     say(f"Wrote {path}.")
     return path
 
@@ -83,7 +86,7 @@ def _refuse_replacing(path, export_format):
         raise FileExistsError(
             f"--export_output={path} is there and no earlier export: give another"
         )
-    if not path.absolute().parent.is_dir():
+    if not path.parent.is_dir():
         raise FileNotFoundError(f"--export_output={path} lies in no folder: make it first")
 
 
@@ -97,18 +100,32 @@ def _write_onnx(network, path):
 
 
 def _write_saved_model(network, path):
-    with tempfile.TemporaryDirectory(prefix=".", dir=path.absolute().parent) as folder:
-        new = Path(folder, "new")
+    with _folder_beside(path) as folder:
+        new = folder / "new"
         _quietly(network.export, new, verbose=False)
         if path.exists():
-            path.rename(Path(folder, "old"))
+            path.rename(folder / "old")
         new.rename(path)
 
 
 def _write_tflite(network, path):
-    with tempfile.TemporaryDirectory() as folder:
+    with _folder_beside(path) as folder:
         _quietly(network.export, folder, verbose=False)
-        Path(path).write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
+        Path(path).write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
+
+
+def _reason(error):
+    if isinstance(error, OSError):
+        return error.strerror or error
+    return error.message.rpartition("; ")[2].partition(" [Op")[0]  # as "PATH; No space left [Op:X]"
+
+
+@contextlib.contextmanager
+def _folder_beside(path):
+    """A temporary folder where the result will be: there is room, which /tmp may not have."""
+    parent = Path(path).parent
+    with tempfile.TemporaryDirectory(prefix=".", dir=parent) as folder:
+        yield parent / Path(folder).name  # not absolute, see atomic_path
 
 
 def _quietly(function, *arguments, **options):

@@ -5,6 +5,9 @@ import scipy.linalg
 import scipy.stats
 import tensorflow as tf
 
+from srez.pictures.image import to_uint8
+
+STRIP = 64  # rows of a large picture measured at a time
 PART = 16  # pictures measured at a time: it takes no more memory than a training step
 TITLES = {
     "psnr": "PSNR",
@@ -73,6 +76,19 @@ def lr_psnr(images, low_res):
         (count, height, images.shape[1] // height, width, images.shape[2] // width, channels),
     )
     return psnr(squares.mean(axis=(2, 4)), low_res)
+
+
+def averages_back(image, low_res):
+    """LR-PSNR of an image [sH, sW, C] in [0, 1] as 8 bits, against its input [H, W, C], in dB.
+
+    However large the image is, it takes little memory.
+    """
+    scale, errors = image.shape[0] // low_res.shape[0], []
+    for top in range(0, len(low_res), STRIP):
+        rows = low_res[None, top : top + STRIP]
+        images = to_uint8(image[None, scale * top : scale * (top + STRIP)]) / np.float32(255.0)
+        errors += [10 ** (-lr_psnr(images, rows)[0] / 10)] * rows.shape[1]
+    return -10 * np.log10(np.mean(errors))
 
 
 def sharpness(images, truths):

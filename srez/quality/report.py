@@ -4,6 +4,7 @@ import base64
 import csv
 import datetime
 import io
+import operator
 from pathlib import Path
 
 import jinja2
@@ -24,6 +25,14 @@ HINTS = {
     "identity_distance": "0 is the same face; beyond 0.6 it passes for another person",
     "frechet_distance": "0 is faces as real as the truth's, as a whole",
 }
+BETTER = {  # the smaller, the better
+    "psnr": operator.neg,
+    "ssim": operator.neg,
+    "lr_psnr": operator.neg,
+    "sharpness": lambda mean: abs(mean - 1),
+    "identity_distance": abs,
+    "frechet_distance": abs,
+}
 LIMITS = (
     "The details are invented. They are plausible, and they are not what was in front of the "
     "camera: 256 pixels can't tell what 4,096 looked like.",
@@ -32,7 +41,7 @@ LIMITS = (
     "colours may come out worse, and look like the training pictures.",
 )
 LOSSES = {  # of either recipe
-    "generator": "gene_loss",
+    "G": "gene_loss",
     "D, real": "disc_real_loss",
     "D, generated": "disc_fake_loss",
     "adversarial": "gene_adversarial_loss",
@@ -56,25 +65,27 @@ OPTIONS = (
 
 def write_report(path, evaluation, train_dir):
     """Writes an Evaluation as one HTML page, with the curves of `train_dir`, if any."""
-    page = _template("report.html").render(
+    page = template("report.html").render(
         metrics=evaluation.metrics,
         titles=TITLES,
         hints=HINTS,
         limits=LIMITS,
         shown=shown,
+        names=_names(evaluation.metrics["rows"]),
+        best=_best(evaluation.metrics["rows"]),
         sheets={title: _embedded(sheet) for title, sheet in evaluation.sheets.items()},
         histograms=list(_histograms(evaluation.per_image)),
-        curves=_curves(Path(train_dir)),
+        curves=curves(Path(train_dir)),
     )
     write_text(path, page)
 
 
 def write_card(path, metrics):
     """Writes the model card of an evaluation's `metrics` as Markdown."""
-    card = _template("card.md").render(
+    card = template("card.md").render(
         metrics=metrics,
         date=datetime.date.today().isoformat(),
-        names=[name for name in TITLES if name in metrics["rows"]["generator"]],
+        names=_names(metrics["rows"]),
         titles=TITLES,
         options=[name for name in OPTIONS if _counts(name, metrics["options"])],
         limits=LIMITS,
@@ -83,17 +94,32 @@ def write_card(path, metrics):
     write_text(path, card)
 
 
+def _names(rows):
+    """The figures that were measured: no distances of faces where there are none."""
+    return [name for name in TITLES if name in rows["srez"]]
+
+
+def _best(rows):
+    """The methods [...] that are best by each figure, as far as can be seen, by its name."""
+    best = {}
+    for name in _names(rows):
+        means = {method: row[name]["mean"] for method, row in rows.items()}
+        least = min(means.values(), key=BETTER[name])
+        best[name] = [each for each in means if shown(name, means[each]) == shown(name, least)]
+    return best
+
+
 def _counts(name, options):
     """Whether an option is kept of a run, and is for its recipe."""
     recipe = options.get("recipe", "original")
     return name in options and FIELDS[name].metadata["recipe"] in (None, recipe)
 
 
-def _template(name):
-    """A template; in HTML what is filled in is escaped, and a name that isn't there is an error."""
+def template(name):
+    """A jinja2 template of templates/; in HTML and SVG what is filled in is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=jinja2.select_autoescape(),
+        autoescape=jinja2.select_autoescape(("html", "svg")),
         keep_trailing_newline=True,
     )
     return environment.get_template(name)
@@ -109,12 +135,12 @@ def _embedded(sheet):
 
 def _histograms(per_image):
     for name, title in TITLES.items():
-        if name in per_image["generator"]:
-            series = {method: per_image[method][name] for method in ("generator", "bicubic")}
+        if name in per_image["srez"]:
+            series = {method: per_image[method][name] for method in ("srez", "bicubic")}
             yield histogram(title, UNITS.get(name, ""), series)
 
 
-def _curves(train_dir):
+def curves(train_dir):
     """The charts of the training, as far as its logs are there."""
     losses, validation = (_columns(train_dir / name) for name in ("losses.csv", "metrics.csv"))
     charts = []
@@ -129,7 +155,7 @@ def _curves(train_dir):
         if f"validation/{name}" in validation:
             series = {
                 method: (validation["batch"], validation[f"{column}/{name}"])
-                for method, column in (("generator", "validation"), ("bicubic", "bicubic"))
+                for method, column in (("srez", "validation"), ("bicubic", "bicubic"))
             }
             charts.append(line_chart(f"{TITLES[name]}, validation", UNITS.get(name, ""), series))
     return charts
@@ -139,7 +165,7 @@ def _columns(path):
     """The columns of a CSV file of numbers, arrays by name; {} without rows."""
     if not path.is_file():
         return {}
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {
         name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else ())

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from srez.console import say
+from srez.console import counted, say
 from srez.pictures.image import to_uint8
 from srez.pictures.resize import interpolate
 from srez.quality.metrics import figures, shown
@@ -51,22 +51,18 @@ class Validation:
         is_best = best is None or score > best["score"]
         if is_best:
             best = {"name": checkpoint_name(batch), "score": score, "figures": found}
+        rank = "the best so far" if is_best else f"the best was {best['score']:.3f}"
         say(
-            f"Validation at batch {batch}, {len(low_res)} pictures (bicubic interpolation): "
-            + ", ".join(
-                f"{shown(name, found[name], title=True)} ({self._plain(name)})" for name in found
-            )
-            + f", score {score:.3f}"
-            + (", the best so far." if is_best else f"; best {best['score']:.3f}.")
+            f"Validation at batch {batch:,} on {counted(len(low_res), 'picture')}:\n"
+            f"  srez: {_in_words(found)}\n"
+            f"  bicubic: {_in_words(self._baseline)}\n"
+            f"  Score {score:.3f}, {rank}."
         )
         if batch >= SETTLED:
             self._warn_of_outputs(images, low_res)
         rows = {f"validation/{name}": value for name, value in found.items()}
         rows["validation/score"] = score
         return rows | {f"bicubic/{name}": value for name, value in self._baseline.items()}, best
-
-    def _plain(self, name):
-        return shown(name, self._baseline[name]).removesuffix(" dB")
 
     def _warn_of_outputs(self, images, low_res):
         drift = images.mean((0, 1, 2)) / 255.0 - low_res.mean((0, 1, 2))
@@ -177,6 +173,10 @@ def warn_of_schedule(train_batches, half_life):
 
 def _means(measured):
     return {name: float(values.mean()) for name, values in measured.items()}
+
+
+def _in_words(means):
+    return ", ".join(shown(name, value, title=True) for name, value in means.items())
 
 
 def _variety(images):

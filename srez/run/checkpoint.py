@@ -24,6 +24,7 @@ FORMAT = 1  # of a checkpoint; raise it when older programs can't read the new o
 LOCK = "lock"  # the file in checkpoint_dir that says which process uses it
 KEPT_CHECKPOINTS = 2
 RETRY_SECONDS = 60  # to the next try, when a checkpoint couldn't be written
+TENSORS_FILE = "tensors.data-00000-of-00001"  # in a checkpoint: all weights
 _TENSORS, _RUN, _MANIFEST = "tensors", "run.json.gz", "manifest.json"
 _WRITING, _REMOVING = ".writing-", ".removing-"  # in front of a name; a killed run leaves these
 
@@ -73,7 +74,7 @@ def write_checkpoint(checkpoint_dir, batch, run, objects):
         (temporary / _RUN).write_bytes(gzip.compress(json.dumps(run).encode(), mtime=0))
         written = {file.name: _size_and_sum(file) for file in sorted(temporary.iterdir())}
         manifest = json.dumps({"format": FORMAT, "files": written}, indent=1)
-        (temporary / _MANIFEST).write_text(manifest)
+        (temporary / _MANIFEST).write_text(manifest, encoding="utf-8")
         for file in temporary.iterdir():
             files.to_disk(file)
         files.to_disk(temporary)
@@ -107,10 +108,16 @@ def is_whole(path):
 
 def read_run(path):
     """What `write_checkpoint` got as `run`. Raises OSError if a newer srez wrote the checkpoint."""
-    manifest = json.loads(Path(path, _MANIFEST).read_text())
+    manifest = json.loads(Path(path, _MANIFEST).read_text(encoding="utf-8"))
     if manifest["format"] > FORMAT:
         raise OSError(f"{path} was written by a newer version of srez: use that")
     return json.loads(gzip.decompress(Path(path, _RUN).read_bytes()))
+
+
+def file_sums(path):
+    """The hex SHA-256 of a whole checkpoint's files by name, from its manifest."""
+    listed = json.loads(Path(path, _MANIFEST).read_text(encoding="utf-8"))["files"]
+    return {name: known["sha256"] for name, known in listed.items()}
 
 
 def restore(path, **objects):
@@ -144,9 +151,12 @@ def locked(checkpoint_dir):
             try:
                 yield
             finally:
-                # No checkpoint came into it. A folder that was moved aside has no files here.
+                # No checkpoint came into it. A folder that was moved aside has no files here; one
+                # that is a link to another disk, or is mounted, stays.
                 if {path.name for path in folder.glob("*")} == {LOCK}:
-                    shutil.rmtree(folder)
+                    with contextlib.suppress(OSError):
+                        (folder / LOCK).unlink()
+                        folder.rmdir()
     except BlockingIOError as error:
         raise OSError(
             f"--checkpoint_dir={checkpoint_dir} is in use by another training, process "
@@ -179,7 +189,8 @@ class Checkpoints:
         """Writes a checkpoint, removes old ones but not `run["best"]`; returns whether it could."""
         best = run["best"] and run["best"]["name"]
         try:
-            write_checkpoint(self._folder, batch, run, objects)
+            path = write_checkpoint(self._folder, batch, run, objects)
+            say(f"Saved {path}.")
             prune(self._folder, KEPT_CHECKPOINTS, self._keep_every, best)
         except OSError as error:
             say(f"Can't write a checkpoint: {' '.join(str(error).split())}.")
@@ -199,7 +210,7 @@ def _checkpoints(checkpoint_dir):
 def _damage(path):
     """What is wrong with a checkpoint, in words; "" if it is whole."""
     try:
-        listed = json.loads((path / _MANIFEST).read_text())["files"]
+        listed = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))["files"]
         wrong = [name for name, known in listed.items() if _size_and_sum(path / name) != known]
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"

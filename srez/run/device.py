@@ -6,13 +6,15 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from srez.console import counted, say
+
 # How Linux names the instructions that multiply bfloat16 on x86 and Arm CPUs.
 _BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 _BFLOAT16_COMPUTE_CAPABILITY = (8, 0)  # NVIDIA's Ampere
 
 
 def set_up(log_device_placement, deterministic=False):
-    """Sets TensorFlow up, GPUs with memory as they need it; says in a line what it runs on.
+    """Sets TensorFlow up, GPUs with memory as they need it; returns what it runs on, in words.
 
     With `deterministic` the same bits come out each time. On GPUs TensorFlow's own switch does it.
     CPUs also need one operation at a time: several at once share the threads, and then the last
@@ -27,14 +29,14 @@ def set_up(log_device_placement, deterministic=False):
         tf.config.experimental.set_memory_growth(gpu, True)
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
-        return f"Training on {details.get('device_name', gpus[0].name)}."
-    line = f"Training on the CPU, {os.cpu_count()} cores."
+        return details.get("device_name", gpus[0].name)
     if shutil.which("nvidia-smi"):
-        line += (
-            "\nAn NVIDIA GPU seems to be here, but TensorFlow can't use it: "
+        say(
+            "An NVIDIA GPU seems to be here, but TensorFlow can't use it: "
             f'pip install "tensorflow[and-cuda]=={tf.__version__}"'
         )
-    return line
+    bound = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))  # Linux knows
+    return counted(len(bound(0)), "CPU core")
 
 
 def choose_precision(precision):

@@ -10,6 +10,7 @@ from srez.console import say
 from srez.files import atomic_path, make_folder
 
 LOSSES, METRICS = "losses.csv", "metrics.csv"
+BASELINE = "bicubic"  # the run in TensorBoard that the figures bicubic/... are of
 EVENTS = "events.out.tfevents.*"
 
 
@@ -27,11 +28,13 @@ class Logs:
         for name in (LOSSES, METRICS):
             with self.tolerating(self._train_dir / name):
                 _rewind_csv(self._train_dir / name, batch)
-        self._writer = tf.summary.create_noop_writer()
+        self._writer = self._baseline = tf.summary.create_noop_writer()
         with self.tolerating("TensorBoard's events"):
-            for path in self._train_dir.glob(EVENTS):
+            for path in self._train_dir.rglob(EVENTS):
                 _rewind_events(path, batch)
             self._writer = tf.summary.create_file_writer(str(train_dir))
+            # TensorBoard draws one name of two runs into one chart; a folder is a run.
+            self._baseline = tf.summary.create_file_writer(str(self._train_dir / BASELINE))
 
     @contextlib.contextmanager
     def tolerating(self, what):
@@ -47,17 +50,20 @@ class Logs:
     def scalars(self, batch, values, table=LOSSES):
         """Logs floats by TensorBoard name, to TensorBoard and as a row of a CSV file."""
         path = self._train_dir / table
-        with self.tolerating(path), open(path, "a", newline="") as file:
+        with self.tolerating(path), open(path, "a", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
             if file.tell() == 0:
                 rows.writerow(["batch", *values])
             rows.writerow([batch, *(f"{value:.6g}" for value in values.values())])
-        with self.tolerating("TensorBoard's events"), self._writer.as_default(step=batch):
+        with self.tolerating("TensorBoard's events"):
             for name, value in values.items():
-                tf.summary.scalar(name, value)
+                is_baseline = name.startswith(f"{BASELINE}/")
+                writer = self._baseline if is_baseline else self._writer
+                with writer.as_default(step=batch):
+                    tf.summary.scalar(name.replace(BASELINE, "validation"), value)
 
     def sheet(self, batch, sheet):
-        """Shows a sheet, float [H, W, 3] in [0, 1], in TensorBoard."""
+        """Shows a sheet, uint8 [H, W, 3], in TensorBoard."""
         with self.tolerating("TensorBoard's events"), self._writer.as_default(step=batch):
             tf.summary.image("sheet", sheet[None])
             self._writer.flush()
@@ -66,29 +72,31 @@ class Logs:
         """Brings all events to their file."""
         with self.tolerating("TensorBoard's events"):
             self._writer.flush()
+            self._baseline.flush()
 
 
 class NoLogs:
     """The logs of a process that keeps none: see `Logs`."""
 
     def tolerating(self, _):
+        """A context in which an OSError passes: the chief's logs name what went wrong."""
         return contextlib.suppress(OSError)
 
     def scalars(self, *_):
-        pass
+        """Keeps nothing."""
 
     def flush(self):
-        pass
+        """Has nothing to write."""
 
 
 def _rewind_csv(path, batch):
     # It keeps the header and the whole rows up to `batch`.
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith("\n")]
     kept = whole[:1] + [line for line in whole[1:] if int(line.split(",")[0]) <= batch]
     if kept != lines:
         with atomic_path(path) as temporary:
-            Path(temporary).write_text("".join(kept))
+            Path(temporary).write_text("".join(kept), encoding="utf-8")
 
 
 def _rewind_events(path, batch):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from srez import files
-from srez.console import say
+from srez.console import counted, say
 from srez.data.split import Split, split_source
 from srez.options import FIELDS
 from srez.run.checkpoint import (
@@ -22,7 +22,8 @@ from srez.run.checkpoint import (
 from srez.run.logs import EVENTS, LOSSES, METRICS
 
 # Options that shape the networks or the order of the data: a run can't go on with others.
-FIXED_OPTIONS = ("batch_size", "noise_level", "random_seed", "sample_size", "test_vectors")
+FIXED_OPTIONS = ("recipe", "l1_batches", "degrade", "batch_size", "noise_level", "random_seed")
+FIXED_OPTIONS += ("sample_size", "test_vectors")
 PARTS = ("train", "validation", "test")
 NAMED = 3  # pictures in an error, if there are many
 # Up to so many pictures (CelebA has 202,599) a checkpoint keeps each by name. With more it would be
@@ -82,17 +83,17 @@ def changed_options(path, old, new):
 
     Raises FileExistsError if an option that has to stay has changed; says which, and both values.
     """
-    fixed = [*FIXED_OPTIONS]
-    if "float16" in (old["precision"], new["precision"]):
-        fixed.append("precision")  # its loss scaling keeps numbers in the checkpoint
-    for name in fixed:
-        if old[name] != new[name]:
-            raise FileExistsError(
-                f"{path} was trained with --{name}={old[name]}, not {new[name]}: give that to go "
-                f"on, {_START_ANEW}"
-            )
     # An option that the old program didn't know had the effect of today's default.
     before = {name: old.get(name, FIELDS[name].default) for name in new if name in FIELDS}
+    fixed = [*FIXED_OPTIONS]
+    if "float16" in (before["precision"], new["precision"]):
+        fixed.append("precision")  # its loss scaling keeps numbers in the checkpoint
+    for name in fixed:
+        if before[name] != new[name]:
+            raise FileExistsError(
+                f"{path} was trained with --{name}={before[name]}, not {new[name]}: give that to "
+                f"go on, {_START_ANEW}"
+            )
     return [
         f"--{name} is now {new[name]}, was {value}."
         for name, value in before.items()
@@ -149,7 +150,7 @@ def resumed_split(path, kept, source):
     added = np.setdiff1d(np.arange(len(source.names)), numbers)
     note = kept.get("split", "split as when the run began")  # missing before 2026-12
     if len(added):
-        note += f"; {len(added)} pictures came later and are for training"
+        note += f"; {counted(len(added), 'picture')} came later, for training"
     train, validation, test = (numbers[np.array(kept[part], np.int64)] for part in PARTS)
     return Split(np.concatenate([train, added]), validation, test, note)
 

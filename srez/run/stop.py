@@ -3,6 +3,7 @@
 import signal
 
 from srez.console import say
+from srez.parallel.launch import SIGNALS, heeded
 
 AGREED_EVERY = 10  # batches; the host waits for these anyway, to show their losses
 
@@ -10,8 +11,8 @@ AGREED_EVERY = 10  # batches; the host waits for these anyway, to show their los
 class Stopping:
     """Tells when to stop. A context manager: inside it, a signal is a wish to stop.
 
-    After the first SIGINT or SIGTERM the training finishes its batch and saves. A second one ends
-    the process at once. `signal` is the number of the signal to stop for, 0 if none came. The
+    After the first of SIGNALS the training finishes its batch and saves. A second one ends the
+    process at once. `signal` is the number of the signal to stop for, 0 if none came. The
     processes of a Cluster tell each other their wishes every AGREED_EVERY batches.
     """
 
@@ -21,9 +22,7 @@ class Stopping:
         self._came = 0
 
     def __enter__(self):
-        self._previous = {
-            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._previous = {number: signal.signal(number, self._note) for number in heeded()}
         return self
 
     def __exit__(self, *_):
@@ -39,12 +38,12 @@ class Stopping:
             return True
         if progress.batch % AGREED_EVERY:
             return False
-        interrupts, terminations, is_over = self._cluster.sums(
-            self._came == signal.SIGINT,
-            self._came == signal.SIGTERM,
+        *asked, is_over = self._cluster.sums(
+            *(self._came == number for number in SIGNALS),
             self._cluster.is_chief and bool(progress.done),  # the chief's clock alone counts
         )
-        self.signal = signal.SIGTERM if terminations else signal.SIGINT if interrupts else 0
+        came = (number for number, count in zip(SIGNALS, asked, strict=True) if count)
+        self.signal = next(came, 0)
         return bool(self.signal or is_over)
 
     def _note(self, number, _):

@@ -2,34 +2,50 @@
 
 import dataclasses
 import json
+import threading
 from pathlib import Path
 
+import keras
 import numpy as np
+from keras import ops
 
 import srez_model
 from srez import modern
 from srez.console import say
 from srez.files import sha256
 from srez.options import FIELDS
-from srez.run.checkpoint import is_whole, newest_checkpoint, read_run, restore
+from srez.run.checkpoint import (
+    TENSORS_FILE,
+    batch_of,
+    file_sums,
+    is_whole,
+    newest_checkpoint,
+    read_run,
+    restore,
+)
 
 BOX = Path(__file__).parents[2] / "weights"  # what comes with srez
-BOXED = BOX / "faces64.json"  # what a checkpoint would keep of the run
+BOX_SIZES = (64, 128)  # sides of the results of the networks in it
+SMALL_FACE = 18  # pixels; a narrower face is better off with the smaller network: docs/QUALITY.md
+SUM_DIGITS = 12  # of a SHA-256 that is shown
 CHUNK = 32  # pictures; bounds the memory
+NETWORKS = {"original": srez_model, "modern": modern}  # by recipe
 
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
     """A choice of weights.
 
-    `path` is a checkpoint or BOXED, `name` what the network is called in it, `words` tell both, and
-    `run` is what the checkpoint keeps of its run.
+    `path` is a checkpoint, or in the box what one would keep of its run, `name` what the network is
+    called in it, `words` tell both, `run` is what the checkpoint keeps of its run, and `sums` are
+    the hex SHA-256 of its files, or of those in the box, by name.
     """
 
     path: Path
     name: str
     words: str
     run: dict
+    sums: dict
 
     @property
     def recipe(self):
@@ -42,59 +58,175 @@ class Weights:
         return self.run["options"]["sample_size"]
 
     @property
+    def batch(self):
+        """The number of batches that they were trained with."""
+        return self.run["batch"] if self.is_boxed else batch_of(self.path)
+
+    @property
+    def is_boxed(self):
+        """Whether they are those in the box."""
+        return self.path.parent == BOX
+
+    @property
+    def knows_degraded(self):
+        """Whether the network may be used without the projection."""
+        return self.recipe == "original" or self.run["options"].get("degrade", 0.0) > 0.0
+
+    @property
     def margin(self):
         """Input pixels around a place that the output there depends on."""
-        if self.recipe == "modern":
-            return modern.RADIUS
-        return srez_model.RADIUS + srez_model.PROJECTION_RADIUS
+        return NETWORKS[self.recipe].RADIUS + NETWORKS[self.recipe].PROJECTION_RADIUS
 
     def generator(self, fidelity=1.0, consistent="on"):
-        """The generator, of weights between two ends: `fidelity` 0 (faithful) and 1 (plausible).
+        """The finished generator, between two ends: `fidelity` 0 (faithful) and 1 (plausible).
 
         Raises:
-            OSError: the file is damaged, or the recipe has no such ends.
+            OSError: the file is damaged, the recipe has no such ends, or it was trained through the
+                projection alone.
         """
-        if self.recipe == "original":
-            if fidelity != 1.0:
+        if consistent == "off" and not self.knows_degraded:
+            raise OSError(
+                f"--consistent=off: {self.path} was trained with --degrade=0, on exact inputs alone"
+            )
+        return finished(self.between(fidelity), self.recipe, consistent)
+
+    def between(self, fidelity):
+        """The generator as it was trained, between the two ends. Raises OSError as above."""
+        generator = self._load(self.name)
+        if fidelity != 1.0:  # https://arxiv.org/abs/1809.00219, section 3.4
+            if self.recipe != "modern":
                 raise OSError(
                     "--fidelity and --invented need weights of --recipe=modern, and those of "
                     f"{self.path} are of the original"
                 )
-            generator = self._load(self.name, consistent)
-            return srez_model.consistent(generator) if consistent == "on" else generator
-        generator = self._load(self.name, consistent)
-        if fidelity != 1.0:  # https://arxiv.org/abs/1809.00219, section 3.4
-            faithful = self._load("faithful", consistent)
-            pairs = zip(faithful.get_weights(), generator.get_weights(), strict=True)
-            generator.set_weights([near + fidelity * (far - near) for near, far in pairs])
+            _turn(generator, self._load("faithful"), generator, fidelity)
         return generator
 
-    def _load(self, name, consistent):
-        if self.recipe == "original":
-            generator = srez_model.build_generator()
+    def told(self, fidelity):
+        """What a result's file tells of them: texts by name."""
+        names = [self.name, *(["faithful"] if fidelity != 1.0 else [])]
+        if self.is_boxed:
+            words = ", ".join(map(self._with_sum, map(self._boxed_file, names)))
         else:
-            generator = modern.build_generator(consistent=consistent == "on")
-        if self.path == BOXED:
-            generator.load_weights(_checked(BOX / f"faces64_{name}.weights.h5"))
+            words = f"{' and '.join(names)} of {self.path.name}/{self._with_sum(TENSORS_FILE)}"
+        ends = {"Fidelity": f"{fidelity:g}"} if self.recipe == "modern" else {}
+        return {"Weights": words} | ends
+
+    def _with_sum(self, name):
+        return f"{name} (SHA-256 {self.sums[name][:SUM_DIGITS]})"
+
+    def _boxed_file(self, name):
+        return f"{self.path.stem}_{name}.weights.h5"
+
+    def _load(self, name):
+        generator = NETWORKS[self.recipe].build_generator()
+        if self.is_boxed:
+            generator.load_weights(_checked(BOX / self._boxed_file(name)))
         else:
             restore(self.path, **{name: generator})
         return generator
 
 
+def _turn(generator, faithful, plausible, fidelity):
+    """Gives a generator the weights between the two ends, 0 and 1, which have its layers."""
+    ends = zip(faithful.get_weights(), plausible.get_weights(), strict=True)
+    generator.set_weights(
+        [far if fidelity == 1.0 else near + fidelity * (far - near) for near, far in ends]
+    )
+
+
+def finished(generator, recipe, consistent):
+    """The generator as it is used: its output is projected if `consistent` is "on", and clipped.
+
+    It maps [B, H, W, 3] to [B, 4H, 4W, 3], both in [0, 1], and shares the generator's weights.
+    """
+    low_res = keras.Input((None, None, 3))
+    images = NETWORKS[recipe].enlarge(generator, low_res, exact=float(consistent != "off"))
+    return keras.Model(low_res, ops.clip(images, 0.0, 1.0), name="generator")
+
+
+class Networks:
+    """The finished generators that srez.options.Options ask for, by the size of their results.
+
+    Each is loaded when it is needed. Says which weights they are. If `invented`, both ends are
+    loaded, too, and `fidelity` can be turned at any time: who does that in one of several threads
+    holds `lock` from the turn to the last result.
+
+    Raises:
+        OSError: no checkpoint there, a damaged one, or none of --face_size.
+    """
+
+    def __init__(self, options):
+        self.options = options
+        weights = choose_weights(options.checkpoint_dir, options.weights)
+        self.sizes = BOX_SIZES if weights.is_boxed else (weights.sample_size,)
+        if options.face_size != "auto":
+            if int(options.face_size) not in self.sizes:
+                raise OSError(
+                    f"--face_size={options.face_size}: {weights.path} makes faces of "
+                    f"{weights.sample_size} pixels: give auto"
+                )
+            self.sizes = (int(options.face_size),)
+        self._weights = {} if weights.is_boxed else {weights.sample_size: weights}
+        self._loaded = {}
+        self.fidelity = options.fidelity
+        self.invented = options.invented
+        self.lock = threading.Lock()
+        self.has_ends = weights.recipe == "modern"
+        say(f"Using the {weights.words}.")
+        if options.weights == "auto" and not weights.is_boxed:
+            say("--weights shipped takes those in the box.")
+
+    def size_for(self, side):
+        """The side of the result for a face that is `side` pixels wide."""
+        return self.sizes[0] if side < SMALL_FACE else self.sizes[-1]
+
+    def weights(self, size):
+        """The Weights for results of a size: the same ones, also while a training saves newer."""
+        if size not in self._weights:
+            options = self.options
+            self._weights[size] = choose_weights(options.checkpoint_dir, options.weights, size)
+        return self._weights[size]
+
+    def consistent(self, size, is_exact):
+        """--consistent, "on" or "off"; "auto" leaves that to whether an input is exact."""
+        if self.options.consistent != "auto":
+            return self.options.consistent
+        return "on" if is_exact or not self.weights(size).knows_degraded else "off"
+
+    def of(self, size, consistent):
+        """[the generator, if `invented` the faithful and the plausible one] for a size."""
+        if (size, consistent) not in self._loaded:
+            ends = (self.fidelity, 0.0, 1.0) if self.invented else (self.fidelity,)
+            weights = self.weights(size)
+            networks = [weights.generator(end, consistent) for end in ends]
+            self._loaded[size, consistent] = networks
+        networks = self._loaded[size, consistent]
+        if self.invented:
+            _turn(*networks, self.fidelity)
+        return networks
+
+    def told(self, size, consistent):
+        """What a result's file tells of the network for a size: texts by name."""
+        return self.weights(size).told(self.fidelity) | {"Consistent": consistent}
+
+
 def load_generator(options):
     """(generator, Weights) that srez.options.Options ask for; says which.
 
-    Raises:
-        OSError: no checkpoint there, or a damaged one.
+    From the box those for --sample_size come. Raises OSError: no checkpoint there, or a damaged
+    one.
     """
-    weights = choose_weights(options.checkpoint_dir, options.weights)
+    weights = choose_weights(options.checkpoint_dir, options.weights, options.sample_size)
     generator = weights.generator(options.fidelity, options.consistent)
     say(f"Using the {weights.words}.")
     return generator, weights
 
 
-def choose_weights(checkpoint_dir, which):
+def choose_weights(checkpoint_dir, which, size=BOX_SIZES[0]):
     """The Weights that --weights names in the run of `checkpoint_dir`, or those in the box.
+
+    Those in the box are for results of a `size`; a run has but one.
 
     "best" are the averaged weights that the run's validation found best, or without any the newest
     average, which is also "ema"; "raw" are the newest weights themselves; "shipped" are those in
@@ -106,32 +238,39 @@ def choose_weights(checkpoint_dir, which):
     newest = None if which == "shipped" else newest_checkpoint(checkpoint_dir)
     is_usual = checkpoint_dir == FIELDS["checkpoint_dir"].default
     if which == "shipped" or (which == "auto" and newest is None and is_usual):
-        if not BOXED.is_file():
-            raise FileNotFoundError(f"{BOXED} is missing: get srez anew, or run --run train")
+        if size not in BOX_SIZES:
+            sizes = " and ".join(map(str, BOX_SIZES))
+            raise OSError(f"--sample_size={size}: the weights in the box are for {sizes}")
+        path = BOX / f"faces{size}.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: get srez anew, or run --run train")
         words = "weights in the box, for research only (weights/MODEL_CARD.md)"
-        return Weights(BOXED, "average", words, json.loads(BOXED.read_text()))
+        run = json.loads(path.read_text(encoding="utf-8"))
+        return Weights(path, "average", words, run, _box_sums())
     if newest is None:
         raise FileNotFoundError(
             f"no checkpoint in --checkpoint_dir={checkpoint_dir}: run --run train first, or give "
             "--weights shipped"
         )
-    run = read_run(newest)
+    path, words = newest, f"averaged weights of {newest}"
     if which == "raw":
-        return Weights(newest, "generator", f"raw weights of {newest}", run)
-    words = f"averaged weights of {newest}"
-    best = run.get("best")
-    if which == "ema":
-        return Weights(newest, "average", words, run)
+        words = f"raw weights of {newest}"
+    elif which != "ema":
+        path, reason = _best(newest)
+        words = f"averaged weights of {path}, {reason}"
+    name = "generator" if which == "raw" else "average"
+    return Weights(path, name, words, read_run(path), file_sums(path))
+
+
+def _best(newest):
+    """(path, why it, in words) of the best checkpoint, or of the newest where there is none."""
+    best = read_run(newest).get("best")
     if best is None:
-        return Weights(
-            newest, "average", f"{words}, the newest, since none were found best yet", run
-        )
-    path = Path(checkpoint_dir, best["name"])
+        return newest, "the newest, since none were found best yet"
+    path = newest.with_name(best["name"])
     if not is_whole(path):
-        reason = f"the newest, since the best ones, {path}, are damaged or gone"
-        return Weights(newest, "average", f"{words}, {reason}", run)
-    reason = f"the best on the validation pictures (score {best['score']:.3f})"
-    return Weights(path, "average", f"averaged weights of {path}, {reason}", read_run(path))
+        return newest, f"the newest, since the best ones, {path}, are damaged or gone"
+    return path, f"the best on the validation pictures (score {best['score']:.3f})"
 
 
 def upscale(generator, low_res, at_once=CHUNK):
@@ -142,7 +281,12 @@ def upscale(generator, low_res, at_once=CHUNK):
 
 def _checked(path):
     """The path, if the file has the SHA-256 that the box says. Raises OSError if it has another."""
-    sums = dict(reversed(line.split()) for line in (BOX / "SHA256SUMS").read_text().splitlines())
-    if not path.is_file() or sha256(path) != sums[path.name]:
+    if not path.is_file() or sha256(path) != _box_sums()[path.name]:
         raise OSError(f"{path} is damaged or gone: get srez anew")
     return path
+
+
+def _box_sums():
+    """The hex SHA-256 of the box's files by name."""
+    lines = (BOX / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    return dict(reversed(line.split()) for line in lines)
