@@ -1,38 +1,79 @@
 """What the tests share: drawn faces, options for short runs, the command line, a trained run."""
 
+import contextlib
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from selenium import webdriver
 
 import srez.drawn.faces
 from srez.options import Options
+from srez.pictures.image import GAP, TITLE_HEIGHT
 
 ROOT = Path(__file__).parents[1]
+# macOS and Windows can't bind a process to cores, and --cores is refused there.
+on_linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="binds on Linux only")
 FACES = 24
+# A job in the background ignores Ctrl-C, and so would all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def small_config(faces, **overrides):
     """Options for a training of seconds: batches of two of the `faces`, few sheets."""
     flags = {"dataset": str(faces), "batch_size": 2, "test_vectors": 2, "summary_period": 50}
+    flags |= {"precision": "float32"}  # the same bits on any machine
     return Options(**(flags | overrides))
 
 
 def run_main(*arguments, cwd, program=ROOT / "srez_main.py", **environment):
     """Runs the real command line; returns the finished process with its output as text."""
-    ours = ("TF_", "PYTHONPATH")  # of the tests, not of a user
-    inherited = {name: os.environ[name] for name in os.environ if not name.startswith(ours)}
     return subprocess.run(
         [sys.executable, program, *map(str, arguments)],
         cwd=cwd,
-        env=inherited | environment,
+        env=_users_environment() | environment,
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+def _users_environment():
+    ours = ("TF_", "PYTHONPATH")  # of the tests, not of a user
+    return {name: os.environ[name] for name in os.environ if not name.startswith(ours)}
+
+
+def free_port():
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serving(folder, *arguments):
+    """Runs the page in a folder, where its temporary files go too: (process, address)."""
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "srez_main.py", "--run", "serve", *map(str, arguments)],
+        cwd=folder,
+        env=_users_environment() | {"TMPDIR": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        opened = next((line for line in process.stdout if line.startswith("Open ")), None)
+        assert opened, process.stderr.read()
+        yield process, opened.split()[1]
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def assert_same_bits(*paths):
@@ -44,6 +85,13 @@ def assert_same_bits(*paths):
     assert len(compared) > 200
     for name in compared:
         assert first.get_tensor(name).tobytes() == second.get_tensor(name).tobytes(), name
+
+
+def cell(grid, row, column, height, width=None):
+    """The image in a place of a grid with titles, [height, width, 3] as it is in the grid."""
+    width = width or height
+    top, left = TITLE_HEIGHT + row * (height + GAP), GAP + column * (width + GAP)
+    return grid[top : top + height, left : left + width]
 
 
 @pytest.fixture
@@ -81,7 +129,37 @@ def trained_modern(tmp_path_factory, faces):
     return folder, process
 
 
+def need(is_there, *packages):
+    """Sees to it that Debian's packages are there, as `is_there()` tells; root installs them.
+
+    Where that can't be done the test is skipped, and fails if CI is set: nothing is left out there.
+    """
+    if not is_there() and shutil.which("apt-get") and os.geteuid() == 0:
+        apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
+        subprocess.run([*apt, "update"], check=True)
+        subprocess.run([*apt, "install", "--no-install-recommends", *packages], check=True)
+    if not is_there():
+        end = pytest.fail if "CI" in os.environ else pytest.skip
+        end(f"needs Debian's {' and '.join(packages)}")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium that keeps its console, and a list of its requests."""
+    need(lambda: shutil.which("chromedriver"), "chromium", "chromium-driver")
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.binary_location = shutil.which("chromium")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    driver = webdriver.Chrome(options, service)
+    yield driver
+    driver.quit()
+
+
 def train_arguments(faces, **flags):
     """A short training's command line."""
-    flags = {"dataset": faces, "batch_size": 4, "test_vectors": 3, "summary_period": 5} | flags
+    usual = {"dataset": faces, "batch_size": 4, "test_vectors": 3, "summary_period": 5}
+    flags = usual | {"precision": "float32"} | flags
     return ["--run", "train", *(f"--{name}={value}" for name, value in flags.items())]

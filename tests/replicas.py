@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import srez.drawn.faces
+from srez import modern
 from srez.options import Options
 from srez.parallel.cluster import Cluster
 from srez.pictures.image import celeba_box
@@ -37,6 +38,7 @@ def main(name, path):
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     found |= _many_steps(cluster, "original", {})
+    modern.RES_BLOCKS = 2  # all are alike: more would take minutes and tell no more of replicas
     found |= _many_steps(cluster, "modern", {"recipe": "modern", "l1_batches": STEPS // 2})
     cluster.wait_for_all()
     if cluster.is_chief:
@@ -59,7 +61,7 @@ def batches(count, dtype, cluster, batch_size=BATCH, side=64):
 
 
 def _trainer(cluster, **flags):
-    return Trainer(Options(batch_size=BATCH, **flags), cluster.strategy)
+    return Trainer(Options(batch_size=BATCH, precision="float32", **flags), cluster.strategy)
 
 
 def _first_step(cluster):

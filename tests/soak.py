@@ -8,8 +8,10 @@ and checks that all bad pictures were left out, and no others. Prints the result
 """
 
 import collections
+import contextlib
 import itertools
 import json
+import os
 import random
 import resource
 import shutil
@@ -31,25 +33,39 @@ LONGEST = 20.0  # seconds that a run goes on before its fault; it traces in the 
 # Each fault, and the damage of DAMAGES that it does to the newest checkpoint after that.
 FAULTS = {
     "killed": None,
-    "killed while it wrote a checkpoint": None,
-    "terminated": None,
-    "interrupted": None,
-    "interrupted twice": None,
+    "terminated, its output closed": None,
     "killed, the newest checkpoint cut off": "cut off",
+    "terminated, its output on a full disk": None,
+    "interrupted": None,
+    "terminated, its output read by nobody": None,
+    "killed while it wrote a checkpoint": None,
+    "terminated, the reader of its output gone": None,
     "killed, a byte of the newest checkpoint flipped": "a flipped byte",
+    "hung up": None,
+    "interrupted twice": None,
     "killed, a shard of the newest checkpoint lost": "a missing shard",
+    "terminated": None,
     "killed, with no room for checkpoints": None,
+}
+# What isn't killed: the signal that it gets in the end, and the statuses that it may end with.
+ENDS = {
+    "terminated": (signal.SIGTERM, {143}),
+    "interrupted": (signal.SIGINT, {130}),
+    "interrupted twice": (signal.SIGINT, {130, -signal.SIGINT}),
+    "hung up": (signal.SIGHUP, {129}),
+    "killed": (signal.SIGKILL, {-signal.SIGKILL}),
 }
 
 
 def main(folder, minutes):
     """Soaks, compares, prints."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it reaches the runs under nohup, too
     folder = Path(folder).absolute()
     _draw_faces(folder / "faces")
     (folder / "soaked").mkdir()
-    draws, counts, saved = random.Random(0), collections.Counter(), 0
+    draws, counts, saved = random.Random(0), collections.Counter(dict.fromkeys(FAULTS, 0)), 0
     end = time.monotonic() + 60 * float(minutes)
-    for fault in itertools.cycle(FAULTS):
+    for fault in itertools.cycle(FAULTS):  # in turn, so that a short soak meets many kinds
         if time.monotonic() > end:
             break
         saved, fault = _suffer(folder, fault, draws, saved)
@@ -89,16 +105,49 @@ def _command(folder, train_batches):
     return [sys.executable, "-u", ROOT / "srez_main.py", *arguments]
 
 
+@contextlib.contextmanager
+def _stdout(fault):
+    """What a run writes to: a pipe, a full disk, or a full pipe that nobody reads."""
+    if "full disk" in fault:
+        with open("/dev/full", "wb") as full:
+            yield full
+    elif "nobody" in fault:
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, bytes(4096))
+        os.set_blocking(writer, True)
+        yield writer
+        os.close(reader)
+        os.close(writer)
+    else:
+        yield subprocess.PIPE
+
+
+def _wait_until_it_trains(process, here):
+    """Waits for the line that says so, or, where none can be read, for a new checkpoint."""
+    before = set(here.glob("checkpoint/batch*"))
+    if any(b"training, " in line for line in process.stdout or ()):
+        return
+    while process.poll() is None and set(here.glob("checkpoint/batch*")) <= before:
+        time.sleep(0.1)
+
+
 def _suffer(folder, fault, draws, saved):
     """Runs until the fault; returns the newest whole checkpoint's batch, and the fault that it was.
 
     The batch is `saved` or later. Without an older checkpoint it doesn't damage the newest.
     """
     here = folder / "soaked"
-    with subprocess.Popen(_command(folder, 10**6), cwd=here, stdout=subprocess.PIPE) as process:
-        for line in process.stdout:
-            if b"training, " in line:
-                break
+    end, statuses = ENDS[fault.partition(",")[0].partition(" while")[0]]
+    command = _command(folder, 10**6)
+    if "closed" in fault:
+        command = ["sh", "-c", 'exec "$0" "$@" >&- 2>&-', *command]
+    with _stdout(fault) as stdout, subprocess.Popen(command, cwd=here, stdout=stdout) as process:
+        _wait_until_it_trains(process, here)
+        if "reader" in fault:
+            process.stdout.close()
         if fault == "killed while it wrote a checkpoint":
             while not list(here.glob("checkpoint/.writing-*")):
                 time.sleep(0.001)
@@ -106,16 +155,13 @@ def _suffer(folder, fault, draws, saved):
             if "no room" in fault:
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (ROOM, ROOM))
             time.sleep(draws.uniform(0, LONGEST))
-        if fault.startswith("killed"):
-            process.kill()
-        else:
-            process.send_signal(signal.SIGTERM if fault == "terminated" else signal.SIGINT)
+        process.send_signal(end)
         if fault == "interrupted twice":
             time.sleep(draws.uniform(0, 1))
-            process.send_signal(signal.SIGINT)
-        process.stdout.read()
-    statuses = {"terminated": {143}, "interrupted": {130}, "interrupted twice": {130, -2}}
-    assert process.returncode in statuses.get(fault, {-9}), process.returncode
+            process.send_signal(end)
+        if process.stdout and not process.stdout.closed:
+            process.stdout.read()
+    assert process.returncode in statuses, process.returncode
     damage = FAULTS[fault]
     if damage:
         whole = sorted(filter(is_whole, here.glob("checkpoint/batch*")))

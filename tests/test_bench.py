@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bench import precision, scaling, speed, textbook
+from bench import degraded, precision, scaling, speed, textbook
 from srez.options import Options
 from srez.pictures.image import write_image
 from tests.conftest import ROOT
@@ -144,3 +144,17 @@ def test_the_summary_compares_the_means_from_batch_600_on():
     assert lines[9] == (
         "lr_psnr: bfloat16 less float32 -0.50 dB, spread of the float32 seeds 0.00 dB"
     )
+
+
+def test_inputs_are_made_smaller_in_five_ways():
+    high_res = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
+    found = dict(degraded.ways(high_res))
+    averages = found["averages"]
+    np.testing.assert_allclose(
+        averages, high_res.reshape(2, 16, 4, 16, 4, 3).mean((2, 4)), atol=0.003
+    )
+    assert np.std(found["noise of 5 levels"] - averages) * 255 == pytest.approx(5.0, abs=0.3)
+    assert (np.rint(255 * found["nearest"]) == np.rint(255 * high_res[:, 2::4, 2::4])).all()
+    for way, images in found.items():
+        assert images.dtype == np.float32 and images.shape == (2, 16, 16, 3)
+        assert way == "averages" or np.abs(images - averages).max() > 0.02

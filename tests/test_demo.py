@@ -4,6 +4,7 @@ import subprocess
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from PIL import Image
 
 import srez_demo
 from srez.pictures.image import write_image
@@ -74,7 +75,7 @@ def test_sheets_of_another_size_and_broken_ones_are_named_and_left_out(tmp_path,
     srez_demo.make_video(tmp_path)
     out = capsys.readouterr().out
     assert "batch000001_out.png is 10x10, the newest sheet 32x64" in out
-    assert "batch000002_out.png: cannot be read as a picture" in out
+    assert "batch000002_out.png: can't be read as a picture" in out
     assert "3 sheets" in out
 
 
@@ -95,5 +96,29 @@ def test_no_temporary_file_is_left(tmp_path):
     _sheets(tmp_path, 2)
     srez_demo.make_video(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".png") == [
-        "demo1.mp4"
+        "demo1.mp4",
+        "demo1.webp",
     ]
+
+
+def test_the_animation_shows_the_sheets_in_two_megabytes_at_most(tmp_path, monkeypatch):
+    draws = np.random.default_rng(0)
+    for batch in range(0, 600, 20):  # noise: nothing takes more bytes
+        write_image(tmp_path / f"batch{batch:06d}_out.png", draws.random((900, 532, 3)))
+    monkeypatch.setattr(srez_demo, "ANIMATION_BYTES", 1_000_000)
+    srez_demo.make_video(tmp_path)
+    assert (tmp_path / "demo1.webp").stat().st_size <= 1_000_000
+    with Image.open(tmp_path / "demo1.webp") as animation:
+        assert animation.n_frames == 25
+        assert animation.info["loop"] == 0
+        assert max(animation.size) <= 720
+
+
+def test_losses_stand_beside_the_batch(tmp_path):
+    (tmp_path / "losses.csv").write_text("batch,loss/gene_l1_loss,loss/gene_loss\n20,0.1,0.25\n30,")
+    paths = [tmp_path / f"batch{batch:06d}_out.png" for batch in (0, 20, 23)]
+    for path in paths:
+        write_image(path, np.zeros((64, 532, 3)))
+    letters = [(srez_demo._frame(path).max(axis=2) > 150).sum() for path in paths]
+    assert letters[1] > 2 * letters[0]
+    assert letters[2] > 2 * letters[0]

@@ -1,22 +1,69 @@
 import os
 import sys
+import threading
+import time
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import ExifTags, Image
 from skimage import data
 
+import srez
+import srez.photo.align
 import srez.run.weights
 import srez_infer
 import srez_main
 from srez.data.source import open_source
+from srez.files import sha256
 from srez.options import Options
 from srez.photo.jobs import list_jobs
-from srez.pictures.image import celeba_box, read_image
+from srez.pictures.image import GAP, TITLE_HEIGHT, celeba_box, read_image
 from srez.pictures.load import load_pictures
+from srez.run.weights import BOX, choose_weights
+from tests.conftest import FACES, cell
 from tests.odd_files import jpeg, png
+
+
+class FewNetworks:
+    """Bicubic interpolation in place of networks, by the sizes of their results."""
+
+    def __init__(self, *sizes):
+        self.sizes = sizes
+        self.used = []  # (size, how many inputs)
+
+    size_for = srez.run.weights.Networks.size_for
+
+    def weights(self, size):
+        return types.SimpleNamespace(margin=8)
+
+    def consistent(self, size, is_exact):
+        return "on" if is_exact else "off"
+
+    def told(self, size, consistent):
+        return {"Weights": f"bicubic {size}", "Consistent": consistent}
+
+    def of(self, size, consistent):
+        def generator(low_res, training):
+            assert not training
+            self.used.append((size, len(low_res)))
+            bicubic = tf.image.resize(low_res, 4 * tf.shape(low_res)[1:3], "bicubic")
+            return tf.clip_by_value(bicubic, 0.0, 1.0)
+
+        return [generator]
+
+
+def comparison_shape(rows=1, side=256, photo=None):
+    """Of a comparison with three columns, below the photo [H, W, 3] if it has several faces."""
+    height, width = TITLE_HEIGHT + rows * (side + GAP), GAP + 3 * (side + GAP)
+    return height + (round(width / photo[1] * photo[0]) if photo else 0), width, 3
+
+
+def part_of(image, *sizes, lossless=True):
+    """The Part of a picture for networks of the sizes, or of 64."""
+    networks = FewNetworks(*(sizes or (64,)))
+    return srez_infer.to_part(image, networks, lambda: lossless)[0]
 
 
 @pytest.fixture
@@ -49,8 +96,8 @@ def test_a_celeba_picture_gives_64x64_from_its_box(run, faces, tmp_path, capsys)
 
 def test_the_input_is_what_training_sees(faces):
     _, expected, _ = load_pictures(open_source(faces), [3], 64)
-    low_res, _ = srez_infer.to_low_res(read_image(faces / "03.jpg"), 16)
-    np.testing.assert_allclose(low_res, expected, atol=2 / 255)
+    part = part_of(read_image(faces / "03.jpg"))
+    np.testing.assert_allclose(part.low_res[None], expected, atol=2 / 255)
 
 
 def test_the_result_is_the_networks_output(run, trained, faces):
@@ -58,23 +105,60 @@ def test_the_result_is_the_networks_output(run, trained, faces):
     checkpoint_dir = str(trained[0] / "checkpoint")
     options = Options(checkpoint_dir=checkpoint_dir, weights="ema")
     generator, _ = srez.run.weights.load_generator(options)
-    low_res, _ = srez_infer.to_low_res(read_image(faces / "00.jpg"), 16)
-    expected = srez.run.weights.upscale(generator, low_res)[0]
+    part = part_of(read_image(faces / "00.jpg"))
+    expected = srez.run.weights.upscale(generator, part.low_res[None])[0]
     assert np.abs(read_image("out.png") / 255.0 - expected).max() <= 0.51 / 255
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("jpg", "JPEG"), ("webp", "WEBP")])
+def test_a_result_is_jpeg_or_webp_by_its_suffix_and_says_no_more_than_is_true(
+    run, faces, capsys, suffix, kind
+):
+    run(faces / "00.jpg", f"out.{suffix}")
+    with Image.open(f"out.{suffix}") as image:
+        assert (image.format, image.size) == (kind, (64, 64))
+        words = image.getexif()[ExifTags.Base.ImageDescription]
+    assert words.startswith(f"{srez_infer.INVENTED} Factor: 4. Weights: average of batch000012/")
+    assert "lose a little of that: .png keeps it all" in capsys.readouterr().out
+    assert read_image("out_compare.png").shape == comparison_shape()
+
+
+def test_a_result_tells_how_it_was_made(run, trained, faces):
+    run(faces / "00.jpg")
+    [weights] = (trained[0] / "checkpoint" / "batch000012").glob("tensors.data*")
+    with Image.open("result.png") as image:
+        texts = image.text
+    assert texts.pop("Comment").startswith(f"{srez_infer.INVENTED} Averages back to its input at ")
+    assert texts == {
+        "Software": f"srez {srez.__version__}",
+        "Factor": "4",
+        "Weights": f"average of batch000012/{weights.name} (SHA-256 {sha256(weights)[:12]})",
+        "Consistent": "on",
+    }
+
+
+def test_a_result_of_the_box_names_its_files_and_their_sums():
+    options = Options(weights="shipped", fidelity=0.5)
+    told = choose_weights(options.checkpoint_dir, "shipped", 128).told(options.fidelity)
+    for name in ("average", "faithful"):
+        file = BOX / f"faces128_{name}.weights.h5"
+        assert f"{file.name} (SHA-256 {sha256(file)[:12]})" in told["Weights"]
+    assert told["Fidelity"] == "0.5"
+    assert "faithful" not in choose_weights("checkpoint", "shipped", 128).told(1.0)["Weights"]
 
 
 def test_the_comparison_shows_input_bicubic_and_result(run, faces):
     run(faces / "00.jpg")
     comparison = read_image("result_compare.png")
-    assert comparison.shape == (256, 768, 3)
-    shown = comparison[::4, 512::4]
-    assert (shown == read_image("result.png")).all()
+    assert comparison.shape == comparison_shape()
+    plain, _, result = (cell(comparison, 0, column, 256) for column in range(3))
+    assert (result[::4, ::4] == read_image("result.png")).all()
     box = celeba_box(read_image(faces / "00.jpg"))
     first = box.reshape(16, 8, 16, 8, 3).mean((1, 3))
-    assert np.abs(comparison[8::16, 8:256:16] - first).max() <= 1
+    assert np.abs(plain[8::16, 8::16] - first).max() <= 1
 
 
-@pytest.mark.parametrize(("size", "expected"), [((16, 16), (64, 64)), ((20, 31), (80, 124))])
+@pytest.mark.parametrize(("size", "expected"), [((16, 16), (64, 64)), ((10, 15), (40, 60))])
 def test_a_tiny_picture_is_taken_as_it_is(run, tmp_path, capsys, size, expected):
     Image.new("RGB", size, "teal").save(tmp_path / "tiny.png")
     run("tiny.png")
@@ -90,11 +174,92 @@ def test_any_other_picture_gives_its_centred_square(run, tmp_path, capsys):
     assert "the centred square" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_grey_picture_gives_a_grey_result(run, faces, tmp_path, mode):
+    Image.open(faces / "00.jpg").convert("L").convert(mode).save(tmp_path / "grey.png")
+    run("grey.png")
+    result = read_image("result.png")
+    assert (result == result[..., :1]).all()
+    assert result.std() > 10
+
+
+def test_ctrl_c_in_a_folder_keeps_what_is_whole_and_the_next_run_goes_on(
+    here, faces, monkeypatch, capsys
+):
+    written, write = [], srez_infer.write_image
+
+    def interrupting(path, *arguments):
+        if len(written) == 4:  # two results and their comparisons
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, *arguments)
+
+    monkeypatch.setattr(srez_infer, "write_image", interrupting)
+    flags = {"infer_input": str(faces), "faces": "off", "infer_batch": 1}
+    with pytest.raises(KeyboardInterrupt):
+        srez_infer.infer(Options(**flags))
+    assert f"Stopped, {FACES - 2} pictures left: --infer_skip_existing" in capsys.readouterr().out
+    monkeypatch.setattr(srez_infer, "write_image", write)
+    times = {path: path.stat().st_mtime_ns for path in written}
+    srez_infer.infer(Options(**flags, infer_skip_existing=True))
+    assert {path: path.stat().st_mtime_ns for path in written} == times
+    assert len(list((here / "result").glob("*.png"))) == FACES
+    srez_infer.infer(Options(**flags, infer_skip_existing=True))
+    assert "all are enlarged already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cores", [2, 64])
+def test_so_many_photos_are_in_memory_as_are_in_flight(here, faces, monkeypatch, cores):
+    lock, at_work, most = threading.Lock(), set(), []
+
+    def reading(path):
+        with lock:
+            at_work.add(path)
+            most.append(len(at_work))
+        time.sleep(0.02)
+        with lock:
+            at_work.remove(path)
+        raise OSError("read")
+
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr(srez_infer, "read_image", reading)
+    jobs = list_jobs(faces, None, True)
+    enlarger = srez_infer.Faces(FewNetworks(64), Options(infer_batch=FACES))
+    failures = srez_infer.enlarge_all(jobs, enlarger)
+    assert len(failures) == FACES
+    assert max(most) == min(cores, srez_infer.IN_FLIGHT)
+
+
 def test_the_square_is_averaged_over_its_area():
     image = np.random.default_rng(0).integers(0, 256, (320, 480, 3), np.uint8)
-    low_res, _ = srez_infer.to_low_res(image, 16)
+    part = part_of(image)
     expected = image[:, 80:400].reshape(16, 20, 16, 20, 3).mean((1, 3)) / 255.0
-    np.testing.assert_allclose(low_res[0], expected, atol=1e-5)
+    np.testing.assert_allclose(part.low_res, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "inputs"),
+    [
+        ((16, 16), 64, (16, 16)),
+        ((17, 15), 64, (17, 15)),
+        ((18, 15), 128, (18, 15)),
+        ((32, 32), 128, (32, 32)),
+        ((32, 33), 128, (32, 32)),
+        ((33, 17), 64, (17, 17)),
+        ((500, 300), 128, (32, 32)),
+        ((218, 178), 128, (32, 32)),
+    ],
+)
+def test_a_picture_goes_through_the_network_for_its_size(shape, size, inputs):
+    part = part_of(np.zeros((*shape, 3), np.uint8), 64, 128)
+    assert (part.size, part.low_res.shape) == (size, (*inputs, 3))
+
+
+@pytest.mark.parametrize(("side", "lossless"), [(16, "off"), (60, "off"), (64, "on"), (500, "on")])
+def test_results_average_back_to_lossless_pictures_and_to_averages(side, lossless):
+    image = np.zeros((side, side, 3), np.uint8)
+    assert part_of(image, 64, 128, lossless=True).consistent == "on"
+    assert part_of(image, 64, 128, lossless=False).consistent == lossless
 
 
 def test_raw_and_averaged_weights_differ(run, faces, capsys):
@@ -148,7 +313,7 @@ def test_failures_of_a_folder_are_named_and_the_good_ones_written(run, faces, tm
     (folder / "b.jpg").write_bytes((faces / "00.jpg").read_bytes())
     with pytest.raises(OSError, match="1 of 2 pictures failed"):
         run(folder, "out")
-    assert "a.jpg: cannot be read" in capsys.readouterr().err
+    assert "a.jpg: can't be read" in capsys.readouterr().err
     assert (tmp_path / "out" / "b.png").exists()
 
 
@@ -182,9 +347,6 @@ def test_a_result_is_not_written_over_a_folder(tmp_path, monkeypatch):
 
 
 def test_odd_pictures_are_enlarged_and_hostile_ones_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(
-        srez_infer, "upscale", lambda _, low_res, *__: low_res.repeat(4, axis=1).repeat(4, axis=2)
-    )
     folder = tmp_path / "in"
     folder.mkdir()
     Image.new("RGB", (1, 1), "teal").save(folder / "dot.png")
@@ -196,13 +358,15 @@ def test_odd_pictures_are_enlarged_and_hostile_ones_named(tmp_path, monkeypatch,
     (folder / "gone.jpg").symlink_to("nowhere")
     os.mkfifo(folder / "pipe.jpg")
     jobs = list_jobs(folder, tmp_path / "out", False)
-    failures = srez_infer.enlarge_all(jobs, srez_infer.Squares([None], 16, 2))
+    failures = srez_infer.enlarge_all(
+        jobs, srez_infer.Faces(FewNetworks(64), Options(infer_batch=2))
+    )
     assert len(failures) == 4
     assert not any("\n" in str(failure) for failure in failures)
     names = ["\udcff.png", "a\nb.png", "compare", "dot.png", "line.png"]
     assert sorted(os.listdir(tmp_path / "out")) == sorted(names)
     assert sorted(os.listdir(tmp_path / "out" / "compare")) == sorted(set(names) - {"compare"})
-    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert len(capsys.readouterr().out.splitlines()) == 4 * 4
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
@@ -210,13 +374,10 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
         raise OSError("full")
 
     (tmp_path / "in.jpg").write_bytes(jpeg())
-    monkeypatch.setattr(
-        srez_infer, "upscale", lambda _, low_res, *__: low_res.repeat(4, axis=1).repeat(4, axis=2)
-    )
     monkeypatch.setattr(Image.Image, "save", fail)
     target = tmp_path / "out" / "a.png"
     [job] = list_jobs(tmp_path / "in.jpg", target, False)
-    [failure] = srez_infer.enlarge_all([job], srez_infer.Squares([None], 16, 1))
+    [failure] = srez_infer.enlarge_all([job], srez_infer.Faces(FewNetworks(64), Options()))
     assert str(failure) == "full"
     assert os.listdir(tmp_path / "out") == []
 
@@ -234,17 +395,11 @@ def test_a_missing_picture_or_folder_or_checkpoint_is_named(run, faces, tmp_path
 
 @pytest.fixture
 def enlarge(here, monkeypatch):
-    """Enlarges in an empty folder with bicubic interpolation in place of a network."""
+    """Enlarges in an empty folder with FewNetworks, which it returns."""
 
-    def generator(low_res, training):
-        assert not training
-        bicubic = tf.image.resize(low_res, 4 * tf.shape(low_res)[1:3], "bicubic")
-        return tf.clip_by_value(bicubic, 0.0, 1.0)
-
-    weights = types.SimpleNamespace(sample_size=64, margin=8)
-    monkeypatch.setattr(srez_infer, "load_generator", lambda _: (generator, weights))
-
-    def infer(infer_input, infer_output=None, faces="auto", full_tile=None):
+    def infer(infer_input, infer_output=None, faces="all", full_tile=None, sizes=(64,), **flags):
+        networks = FewNetworks(*sizes)
+        monkeypatch.setattr(srez_infer, "Networks", lambda _: networks)
         srez_infer.infer(
             Options(
                 infer_input=str(infer_input),
@@ -252,8 +407,10 @@ def enlarge(here, monkeypatch):
                 faces=faces,
                 upscale_full=full_tile is not None,
                 tile=full_tile or 128,
+                **flags,
             )
         )
+        return networks
 
     return infer
 
@@ -279,15 +436,41 @@ def test_a_face_in_a_photo_is_enlarged_and_put_back(enlarge, photos, here, capsy
     names = ["result.png", "result_compare.png", "result_photo.png"]
     assert sorted(os.listdir(here)) == names
     assert read_image("result.png").shape == (64, 64, 3)
-    assert read_image("result_compare.png").shape == (256, 768, 3)
+    assert read_image("result_compare.png").shape == comparison_shape()
     difference = np.abs(read_image("result_photo.png").astype(int) - data.astronaut())
     outside = np.ones((512, 512), bool)
     outside[24:190, 145:305] = False
     assert difference[outside].max() == 0
     assert 1 < difference[70:150, 190:260].mean() < 20
     out = capsys.readouterr().out
-    assert "a face in 141x141 pixels, averaged to 16x16" in out
+    assert "one.png (512x512): 1 face, 141 pixels wide\n  -> result.png (64x64)\n" in out
     assert "result_photo.png (512x512)" in out
+
+
+@pytest.mark.parametrize("full_tile", [None, 128])
+def test_what_a_photo_says_of_its_taking_goes_into_its_result(enlarge, photos, full_tile):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist], exif[ExifTags.Base.Orientation] = "NASA", 6
+    with Image.open(photos / "two.png") as image:
+        image.transpose(Image.Transpose.ROTATE_90).save("photo.jpg", quality=98, exif=exif)
+    enlarge("photo.jpg", full_tile=full_tile)
+    with Image.open("result_photo.png" if full_tile is None else "result.png") as image:
+        assert image.size == ((1424, 1024) if full_tile is None else (2848, 2048))
+        assert image.text["Factor"] == ("2" if full_tile is None else "4")
+        exif = image.getexif()
+    assert exif[ExifTags.Base.Artist] == "NASA"
+    assert exif[ExifTags.Base.Orientation] == 1
+    if full_tile is None:
+        with Image.open("result_1.png") as face:
+            assert not face.getexif() and face.text["Factor"] == "4"
+
+
+def test_a_photo_names_the_weights_of_all_its_faces(enlarge, group):
+    enlarge(group, faces="auto", sizes=(64, 128))
+    with Image.open("result_photo.png") as photo, Image.open("result_1.png") as face:
+        assert photo.text["Weights"] == "bicubic 128, bicubic 64"
+        assert photo.text["Comment"] == srez_infer.INVENTED
+        assert face.text["Weights"] == "bicubic 64"
 
 
 def test_a_turned_photo_gives_the_same_face(enlarge, photos):
@@ -295,6 +478,23 @@ def test_a_turned_photo_gives_the_same_face(enlarge, photos):
     enlarge(photos / "turned.png", "turned.png")
     difference = read_image("one.png").astype(int) - read_image("turned.png")
     assert np.abs(difference).mean() < 3
+
+
+@pytest.mark.parametrize(("full_tile", "result"), [(None, "result_photo.png"), (128, "result.png")])
+def test_a_cut_out_keeps_its_ground_and_a_face_is_opaque(enlarge, here, full_tile, result):
+    cut_out = Image.fromarray(data.astronaut())
+    alpha = Image.new("L", cut_out.size)
+    alpha.paste(255, (100, 0, 400, 512))
+    cut_out.putalpha(alpha)
+    cut_out.save("cut.png")
+    enlarge("cut.png", full_tile=full_tile)
+    with Image.open(result) as image:
+        size = image.size
+        enlarged = alpha.resize(size, Image.Resampling.BICUBIC)
+        assert (np.asarray(image.getchannel("A")) == enlarged).all()
+    assert size == ((512, 512) if full_tile is None else (2048, 2048))
+    if full_tile is None:
+        assert Image.open("result.png").mode == "RGB"
 
 
 def test_several_faces_are_numbered_from_left_to_right(enlarge, photos, here, capsys):
@@ -306,9 +506,47 @@ def test_several_faces_are_numbered_from_left_to_right(enlarge, photos, here, ca
     left, right = (read_image(f"result_{number}.png") for number in (1, 2))
     assert np.abs(left[:, ::-1] - one).mean() < 8
     assert np.abs(right - one).mean() < 3
-    assert read_image("result_compare.png").shape == (512, 768, 3)
+    compared = read_image("result_compare.png")
+    assert compared.shape == comparison_shape(rows=2, photo=(512, 712))
+    rows = len(compared) - 2 * (256 + GAP) + np.array([0, 256 + GAP])
+    assert (compared[rows + 1, GAP + 1] == (255, 210, 0)).all()  # where each row's number stands
     assert read_image("result_photo.png").shape == (1024, 1424, 3)
-    assert "the photo, 2 times as large, with faces put back" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "-> result_photo.png (1424x1024): the photo, 2 times as large, faces put back\n" in out
+
+
+def test_what_an_earlier_run_left_beside_new_results_is_named(enlarge, photos, capsys):
+    enlarge(photos / "two.png")
+    assert "Left from before" not in capsys.readouterr().out
+    enlarge(photos / "none.png")
+    left = "Left from before, not of this run: result_1.png, result_2.png, result_photo.png."
+    assert capsys.readouterr().out.splitlines().count(left) == 1
+    enlarge(photos / "two.png")
+    assert "Left from before, not of this run: result.png." in capsys.readouterr().out
+
+
+def test_what_an_earlier_run_left_in_a_folder_is_counted(enlarge, here, capsys):
+    (here / "in").mkdir()
+    (here / "result").mkdir()
+    Image.new("RGB", (16, 16)).save("in/a.png")
+    for number in range(9):
+        (here / "result" / f"a_{number}.png").touch()
+    (here / "result" / "b_1.png").touch()
+    enlarge("in", faces="off")
+    names = ", ".join(f"result/a_{number}.png" for number in range(5))
+    assert f"Left from before, not of this run: {names}, 4 more." in capsys.readouterr().out
+
+
+def test_a_folder_s_photos_of_an_earlier_run_are_named_where_no_faces_are_wanted(
+    enlarge, here, capsys
+):
+    (here / "in").mkdir()
+    (here / "result" / "photo").mkdir(parents=True)
+    Image.new("RGB", (16, 16)).save("in/a.png")
+    (here / "result" / "photo" / "a.png").touch()
+    enlarge("in", faces="off")
+    left = "Left from before, not of this run: result/photo/a.png."
+    assert left in capsys.readouterr().out.splitlines()
 
 
 def test_without_a_face_the_centred_square_is_taken_and_that_is_said(enlarge, photos, here, capsys):
@@ -330,8 +568,84 @@ def test_neither_celeba_nor_tiny_pictures_are_searched(enlarge, faces, here, mon
     monkeypatch.setattr(srez_infer, "find_faces", find_faces)
     enlarge(faces / "00.jpg")
     Image.new("RGB", (32, 20), "teal").save("tiny.png")
-    enlarge("tiny.png")
+    enlarge("tiny.png", sizes=(64, 128))
     assert read_image("result.png").shape == (80, 128, 3)
+
+
+@pytest.fixture
+def group(photos, monkeypatch):
+    """A photo in which faces of 16, 60 and 141 pixels are found."""
+    boxes = ((60, 100, 16), (200, 100, 60), (330, 20, 141))
+    eyes = np.array([srez.photo.align.eyes_of_box(*box) for box in boxes])
+    monkeypatch.setattr(srez_infer, "find_faces", lambda _: eyes)
+    return photos / "none.png"
+
+
+def test_each_face_goes_through_the_network_for_its_size(enlarge, group, here, capsys):
+    networks = enlarge(group, faces="auto", sizes=(64, 128))
+    assert networks.used == [(64, 1), (128, 1)]
+    assert [read_image(f"result_{number}.png").shape[0] for number in (1, 2)] == [64, 128]
+    compared = read_image("result_compare.png")
+    assert compared.shape == comparison_shape(rows=2, photo=(400, 600))
+    in_boxes = (np.abs(compared.astype(int) - (255, 210, 0)) < 2).all(axis=2).any(axis=0)
+    edges = np.diff(np.flatnonzero(in_boxes)) > 1
+    assert edges.sum() >= 2  # three faces from left to right, whichever are enlarged
+    assert read_image("result_photo.png").shape == (4 * 400, 4 * 600, 3)
+    out = capsys.readouterr().out
+    assert "1 face, 141 pixels wide:\n  larger than the 128 that srez makes, left as is" in out
+    assert "none.png (600x400): 2 faces, 16 and 60 pixels wide\n  -> result_1.png" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        ({"face_max": 40}, ["result.png", "result_compare.png", "result_photo.png"]),
+        ({"face_min": 50}, ["result.png", "result_compare.png", "result_photo.png"]),
+        ({"face_min": 61, "face_max": 99}, []),
+        ({"face": 3}, ["result.png", "result_compare.png", "result_photo.png"]),
+        ({"face_box": "500,20,141"}, ["result.png", "result_compare.png", "result_photo.png"]),
+        ({"faces": "all"}, ["result_1.png", "result_2.png", "result_3.png"]),
+    ],
+)
+def test_the_faces_asked_for_are_enlarged(enlarge, group, here, flags, names):
+    enlarge(group, sizes=(64, 128), **{"faces": "auto"} | flags)
+    written = sorted(os.listdir(here))
+    assert [name for name in written if "all" not in flags.values() or name[7].isdigit()] == names
+
+
+@pytest.mark.parametrize(
+    ("width", "words"), [(127, "Free of its input's noise"), (128, "Averages")]
+)
+def test_a_face_is_exact_once_it_is_as_large_as_its_result(enlarge, group, capsys, width, words):
+    enlarge(group, face_box=f"100,50,{width}", sizes=(64, 128))
+    assert f"\n  {words}" in capsys.readouterr().out
+
+
+def test_a_photo_grows_by_what_the_faces_that_were_made_need(enlarge, group, here):
+    enlarge(group, faces="auto", face=3, sizes=(64, 128))
+    assert read_image("result_photo.png").shape == (400, 600, 3)
+    changed = np.abs(read_image("result_photo.png").astype(int) - read_image(group)).max(axis=2) > 2
+    assert not changed[:, :330].any() and changed[:, 330:].any()
+
+
+def test_a_face_that_is_not_there_is_named(enlarge, group, here):
+    with pytest.raises(OSError, match=r"--face=4: .*none.png \(600x400\): 3 faces found"):
+        enlarge(group, face=4)
+
+
+@pytest.mark.parametrize("box", ["600,0,40", "-41,0,40", "0,400,2", "0,-99,40"])
+def test_a_box_outside_of_the_photo_is_refused(enlarge, photos, here, box):
+    with pytest.raises(OSError, match=rf"--face_box={box} lies outside of .*none.png \(600x400\)"):
+        enlarge(photos / "none.png", face_box=box)
+    assert not os.listdir(here)
+
+
+def test_the_box_of_a_face_gives_what_is_in_it(enlarge, photos, here):
+    enlarge(photos / "none.png", face_box="200,100,64")
+    box = read_image(photos / "none.png")[100:164, 200:264]
+    result = read_image("result.png").reshape(16, 4, 16, 4, 3).mean(axis=(1, 3))
+    assert np.abs(result - box.reshape(16, 4, 16, 4, 3).mean(axis=(1, 3))).mean() < 3
+    assert read_image("result_photo.png").shape == read_image(photos / "none.png").shape
 
 
 def test_a_folder_of_photos_gives_faces_photos_and_comparisons(enlarge, photos, here):
@@ -374,9 +688,9 @@ def test_a_whole_picture_is_enlarged_four_times(enlarge, photos, here, capsys):
     averaged = result.reshape(400, 4, 600, 4, 3).mean(axis=(1, 3))
     assert np.abs(averaged - read_image(photos / "none.png")).mean() < 2
     comparison = read_image("result_compare.png")
-    assert comparison.shape == (512, 1536, 3)
-    assert np.abs(comparison[:, 1024:].astype(int) - result[544:1056, 944:1456]).max() <= 1
-    assert "none.png (600x400) -> result.png (2400x1600)" in capsys.readouterr().out
+    assert comparison.shape == comparison_shape(side=512)
+    assert np.abs(cell(comparison, 0, 2, 512).astype(int) - result[544:1056, 944:1456]).max() <= 1
+    assert "none.png (600x400)\n  -> result.png (2400x1600)\n" in capsys.readouterr().out
 
 
 def test_a_whole_folder_is_enlarged_and_its_bad_pictures_named(enlarge, here, capsys):
@@ -386,7 +700,7 @@ def test_a_whole_folder_is_enlarged_and_its_bad_pictures_named(enlarge, here, ca
     with pytest.raises(OSError, match="1 of 2 pictures failed"):
         enlarge("in", full_tile=128)
     assert read_image("result/b.png").shape == (872, 712, 3)
-    assert "a.jpg: cannot be read" in capsys.readouterr().err
+    assert "a.jpg: can't be read" in capsys.readouterr().err
 
 
 def test_a_picture_too_large_to_enlarge_as_a_whole_is_named(enlarge, here):
@@ -402,8 +716,6 @@ def test_the_command_line_enlarges_a_whole_picture_and_a_face(trained, photos, h
     command = ["srez_main.py", "--run=infere", f"--checkpoint_dir={trained[0] / 'checkpoint'}"]
     assert srez_main.main([*command, "--infer_input=small.png", "--upscale_full", "--tile=32"]) == 0
     assert read_image("result.png").shape == (280, 280, 3)
-    assert (
-        srez_main.main([*command, f"--infer_input={photos / 'one.png'}", "--noupscale_full"]) == 0
-    )
+    assert srez_main.main([*command, f"--infer_input={photos / 'one.png'}", "--faces=all"]) == 0
     assert read_image("result.png").shape == (64, 64, 3)
     assert read_image("result_photo.png").shape == (512, 512, 3)

@@ -4,8 +4,9 @@ import tensorflow as tf
 
 from srez import modern
 from srez.options import ADVERSARIAL_BATCHES, Options
+from srez.run.weights import load_generator
 from srez_model import SCALE, area_downscale
-from srez_train import Trainer
+from srez_train import Trainer, _begin_with_the_box
 
 
 def pair(count=2, side=16):
@@ -19,7 +20,7 @@ def pair(count=2, side=16):
 @pytest.mark.parametrize("shape", [(2, 16, 16, 3), (1, 1, 1, 3), (1, 7, 20, 3)])
 def test_the_output_averages_to_the_input_at_any_size(shape, precision):
     low_res = tf.random.stateless_uniform(shape, (1, 2))
-    images = modern.build_generator(precision)(low_res, training=False)
+    images = modern.enlarge(modern.build_generator(precision), low_res, exact=1.0)
     assert images.dtype == tf.float32
     np.testing.assert_allclose(area_downscale(images), low_res, atol=1e-6)
 
@@ -28,8 +29,25 @@ def test_the_untrained_generator_gives_bicubic_interpolation_with_the_averages_p
     low_res, _ = pair()
     bicubic = tf.image.resize(low_res, (64, 64), "bicubic")
     expected = modern.free(bicubic) + tf.repeat(tf.repeat(low_res, 4, axis=1), 4, axis=2)
-    images = modern.build_generator()(low_res, training=False)
+    images = modern.enlarge(modern.build_generator(), low_res, exact=1.0)
     assert np.abs(images - expected).mean() < 0.05
+
+
+def test_only_exact_inputs_are_averaged_back_to_and_only_the_plane_tells():
+    low_res, _ = pair()
+    generator = modern.build_generator()
+    both = modern.enlarge(generator, low_res, tf.reshape([1.0, 0.0], (2, 1, 1, 1)))
+    exact, free = (modern.enlarge(generator, low_res, flag) for flag in (1.0, 0.0))
+    np.testing.assert_allclose(both, tf.stack([exact[0], free[1]]), atol=1e-6)
+    errors = np.abs(area_downscale(both) - low_res).max(axis=(1, 2, 3))
+    assert errors[0] < 1e-6 < 1e-3 < errors[1]
+
+
+def test_inputs_are_exact_up_to_their_rounding():
+    low_res, high_res = pair(4)
+    changed = tf.reshape([0.0, 0.5 / 255, 1 / 255, -1 / 255], (4, 1, 1, 1)) + low_res
+    assert modern.is_exact(changed, high_res).numpy().ravel().tolist() == [1, 1, 0, 0]
+    assert modern.is_exact(tf.round(255 * low_res) / 255, high_res).numpy().all()
 
 
 def test_free_is_what_doesnt_change_the_averages():
@@ -56,7 +74,7 @@ def test_the_adversarial_gradient_is_that_of_the_generators_loss():
         images = tf.concat([high_res, generated], axis=0)
         with tf.GradientTape() as slope_tape:
             slope_tape.watch(images)
-            logits = discriminator(images, training=True)
+            logits, *_ = discriminator(images, training=True)
         slopes = slope_tape.gradient(logits, images)
         _, gene_loss, _ = modern.relativistic_losses(logits, slopes)
     expected = tape.gradient(gene_loss, generated).numpy()
@@ -99,6 +117,7 @@ def test_a_training_has_18000_batches_and_no_limit_of_time_unless_told():
         ({"recipe": "modern", "gene_l1_factor": 0.5}, "gene_l1_factor"),
         ({"recipe": "modern", "ema": 0.5}, "ema"),
         ({"recipe": "original", "l1_batches": 5}, "l1_batches"),
+        ({"recipe": "original", "degrade": 0.5}, "degrade"),
     ],
 )
 def test_an_option_of_the_other_recipe_is_refused_by_name(flags, name):
@@ -114,7 +133,9 @@ def test_float16_is_refused():
 @pytest.fixture(scope="module")
 def stages():
     """The trainer after 1 + 2 batches of the two stages: its networks' weights, and the scalars."""
-    trainer = Trainer(Options(recipe="modern", batch_size=2, l1_batches=1, train_batches=9))
+    trainer = Trainer(
+        Options(precision="float32", recipe="modern", batch_size=2, l1_batches=1, train_batches=9)
+    )
     found = []
     for _ in range(3):
         scalars = trainer.train_step(*pair())
@@ -133,7 +154,9 @@ def differ(first, second):
 
 def test_the_discriminator_learns_in_the_second_stage_only(stages):
     (first, scalars), (second, later), _ = stages
-    fresh = Trainer(Options(recipe="modern", batch_size=2, l1_batches=1)).discriminator
+    fresh = Trainer(
+        Options(precision="float32", recipe="modern", batch_size=2, l1_batches=1)
+    ).discriminator
     assert not differ(first["discriminator"], [w.numpy() for w in fresh.trainable_variables])
     assert differ(first["discriminator"], second["discriminator"])
     assert scalars["loss/disc_loss"] == pytest.approx(np.log(2.0))
@@ -148,20 +171,71 @@ def test_the_faithful_weights_stay_as_the_first_stage_left_them(stages):
     assert differ(second["average"], third["average"])
 
 
-def test_the_adversarial_gradient_has_its_share_of_the_norm(monkeypatch):
+def test_each_gradient_has_its_share_of_the_norm(monkeypatch):
     monkeypatch.setattr(modern, "RAMP", 4)
-    trainer = Trainer(Options(recipe="modern", batch_size=2, l1_batches=1, train_batches=9))
+    trainer = Trainer(
+        Options(precision="float32", recipe="modern", batch_size=2, l1_batches=1, train_batches=9)
+    )
     draws = np.random.default_rng(1)
-    l1_gradient, adversarial = draws.normal(size=(2, 2, 64, 64, 3)).astype(np.float32)
-    norms = [np.linalg.norm(modern.free(part)) for part in (l1_gradient, adversarial)]
+    l1_gradient, *others = (draws.normal(size=(2, 64, 64, 3)).astype(np.float32) for _ in range(3))
+    others = {name: 7 * gradient for name, gradient in zip(modern.SHARES, others, strict=True)}
     for batch, ramp in ((1, 0.0), (3, 0.5), (5, 1.0), (99, 1.0)):
-        weight = trainer.recipe._weight(l1_gradient, adversarial, batch)
-        share = float(weight) * norms[1] / norms[0]
-        assert share == pytest.approx(modern.ADVERSARIAL_SHARE * ramp)
+        weights = trainer.recipe._weights(l1_gradient, others, batch)
+        for name, gradient in others.items():
+            norm = np.linalg.norm(modern.free(float(weights[name]) * gradient))
+            share = norm / np.linalg.norm(modern.free(l1_gradient))
+            assert share == pytest.approx(modern.SHARES[name] * ramp)
+
+
+def test_the_feature_loss_compares_each_picture_with_its_own_and_moves_the_generated_one():
+    features = [tf.Variable([[1.0, 2.0], [3.0, 4.0]]), tf.Variable([[[1.0]], [[-1.0]]])]
+    with tf.GradientTape() as tape:
+        loss = modern.feature_loss(features)
+    assert float(loss) == 2.0 + 2.0
+    gradients = tape.gradient(loss, features)
+    np.testing.assert_allclose(gradients[0], [[0.0, 0.0], [0.5, 0.5]])
+    np.testing.assert_allclose(gradients[1], [[[0.0]], [[-1.0]]])
+
+
+def test_the_discriminator_sees_detail_and_not_what_the_input_tells():
+    _, images = pair()
+    moved = images + tf.reshape([0.1, 0.2], (2, 1, 1, 1))
+    np.testing.assert_allclose(modern.free(moved), modern.free(images), atol=1e-6)
+    logits, *features = modern.build_discriminator(64)(images)
+    assert logits.shape == (2, 1)
+    assert [feature.shape[1] for feature in features] == [32, 16, 16, 8, 8, 4]
+
+
+@pytest.mark.parametrize(("size", "last"), [(64, 4), (72, 5), (96, 6), (120, 8), (128, 4)])
+def test_the_discriminator_takes_one_more_step_down_for_large_faces(size, last):
+    *_, feature = modern.build_discriminator(size).outputs
+    assert feature.shape[1:] == (last, last, 512)
 
 
 def test_the_first_stage_learns():
-    trainer = Trainer(Options(recipe="modern", batch_size=2, l1_batches=50, train_batches=50))
+    trainer = Trainer(
+        Options(precision="float32", recipe="modern", batch_size=2, l1_batches=50, train_batches=50)
+    )
     scalars = [trainer.train_step(*pair()) for _ in range(20)]
     first, *_, last = (float(values["loss/gene_l1_loss"]) for values in scalars)
     assert last < 0.9 * first
+
+
+def test_a_training_begins_with_the_box_at_the_fidelity_asked_for(capsys):
+    flags = {"recipe": "modern", "batch_size": 2, "weights": "shipped", "l1_batches": 0}
+    flags |= {"precision": "float32"}
+    trainer = Trainer(Options(**flags, fidelity=0.0))
+    _begin_with_the_box(trainer)
+    recipe = trainer.recipe
+    expected = load_generator(Options(weights="shipped", fidelity=0.0))[0].get_weights()
+    for network in (recipe.generator, recipe.average, recipe.faithful):
+        for found, value in zip(network.get_weights(), expected, strict=True):
+            np.testing.assert_array_equal(found, value)
+    assert "Beginning with the weights in the box" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--weights=shipped: they are for --recipe=modern"):
+        Options(run="train", weights="shipped")
+
+
+def test_without_degraded_inputs_results_average_back_always():
+    with pytest.raises(ValueError, match="--consistent=off: with --degrade=0 all inputs are exact"):
+        Options(recipe="modern", degrade=0.0, consistent="off")

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 import srez_main
-from srez.options import FIELDS, Options, options_page, parse
+from srez.flags import options_page, parse
+from srez.options import FIELDS, Options
 from tests.conftest import ROOT
 
 ORIGINAL_DEFAULTS = {
@@ -35,10 +36,10 @@ BAD_COMMAND_LINES = [
     ("--ema=1", "--ema=1: expected a number from 0 to below 1"),
     ("--epsilon=0", "--epsilon=0: expected a number above 0"),
     ("--epsilon=nan", "--epsilon=nan: expected a number above 0"),
-    ("--faces=on", "--faces=on: expected one of auto, off"),
+    ("--faces=on", "--faces=on: expected one of auto, all, off"),
     ("--fidelity=2", "--fidelity=2: expected a number from 0 to 1"),
     ("--gene_l1_factor=1.5", "--gene_l1_factor=1.5: expected a number from 0 to 1"),
-    ("--infer_output=x.jpg", "infer_output=x.jpg: expected a path that ends in"),
+    ("--infer_output=x.gif", "infer_output=x.gif: expected a path that ends in"),
     ("--learning_rate_half_life=-5", "--learning_rate_half_life=-5: expected a whole number"),
     ("--learning_rate_start=inf", "--learning_rate_start=inf: expected a number above 0"),
     ("--keep_every=-1", "--keep_every=-1: expected a whole number from 0 up"),
@@ -48,14 +49,18 @@ BAD_COMMAND_LINES = [
     ("--precision=double", "--precision=double: expected one of auto, bfloat16, float16, float32"),
     ("--random_seed=-1", "--random_seed=-1: expected a whole number from 0 to 2147483647"),
     ("--resume=maybe", "--resume=maybe: expected true or false"),
-    ("--run=fly", "expected one of demo, evaluate, export, infer, infere, pack, train"),
+    ("--run=fly", "expected one of demo, evaluate, export, infer, infere, pack, serve, train"),
+    ("--run=trian", "--run=trian: did you mean train?"),
     ("--run", "--run: expected a command"),
+    ("-i", "-i: expected a path"),
+    ("--output=x.bmp", "x.bmp: expected a path that ends in .png, .jpg or .webp"),
     ("--sample_size=68", "--sample_size=68: expected a multiple of 8 from 64 to 128"),
     ("--sample_size=136", "--sample_size=136: expected a multiple of 8 from 64 to 128"),
     ("--shard_mb=0", "--shard_mb=0: expected a whole number from 1 up"),
     ("--tile=15", "--tile=15: expected a whole number from 16 up"),
     ("--train_dir=", "--train_dir=: expected a path"),
     ("--train_time=0", "--train_time=0: expected a number of minutes above 0"),
+    ("--face_box=nan,0,30", "--face_box=nan,0,30: expected three numbers, as 120,80,60"),
     ("--weights=new", "--weights=new: expected one of auto, best, ema, raw, shipped"),
     ("train", "'train': did you mean --run train?"),
     ("hello", "'hello'"),
@@ -82,6 +87,21 @@ def test_a_bad_value_is_refused_in_the_code_as_on_the_command_line():
         Options(batch_size=0)
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"face": 2, "faces": "off"}, "flag --face: --faces=off takes no face out"),
+        ({"face_box": "1,2,3", "faces": "off"}, "flag --face_box: --faces=off takes no face"),
+        ({"face_box": "1,2,3", "upscale_full": True}, "flag --face_box: --upscale_full takes no"),
+        ({"face": 1, "face_box": "1,2,3"}, "flag --face: --face_box tells already which"),
+        ({"face_min": 41, "face_max": 40}, "flag --face_max=40: --face_min=41 is more"),
+    ],
+)
+def test_options_of_faces_that_contradict_each_other_are_refused(flags, words):
+    with pytest.raises(ValueError, match=f"^{words}"):
+        Options(**flags)
+
+
 def test_the_command_line_of_options_gives_these_options():
     options = Options(run="train", dataset="a b,c", ema=0.1, resume=False, train_time=0.05, cores=2)
     assert "--resume=False" in options.arguments()
@@ -97,6 +117,8 @@ def test_train_time_rules_no_more_when_only_train_batches_is_given():
 
 def test_without_a_dataset_the_drawn_faces_are_taken(here):
     assert Options().training_dataset is None
+    Path("img_align_celeba.zip").touch()
+    assert Options().training_dataset == "img_align_celeba.zip"
     Path("dataset").mkdir()
     assert Options().training_dataset == "dataset"
 
@@ -109,3 +131,9 @@ def test_a_folder_may_be_enlarged_into_any_path_and_a_picture_into_a_png_only(he
     assert Options(infer_input=".", infer_output="folder").infer_output == "folder"
     with pytest.raises(ValueError, match="--infer_output=folder: expected a path that ends in"):
         Options(infer_input="a.jpg", infer_output="folder")
+
+
+@pytest.mark.parametrize("names", [("-i", "-o"), ("--input", "--output")])
+def test_input_and_output_have_short_names(names):
+    argv = ["srez_main.py", names[0], "a.jpg", names[1], "b.webp"]
+    assert parse(argv, srez_main.MODES) == Options(infer_input="a.jpg", infer_output="b.webp")

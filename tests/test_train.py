@@ -19,7 +19,7 @@ def batch():
 
 
 def _trainer(**options):
-    return Trainer(Options(batch_size=2, **options))
+    return Trainer(Options(batch_size=2, **({"precision": "float32"} | options)))
 
 
 def _values(network):
@@ -103,7 +103,7 @@ def test_the_learning_rate_halves_after_each_half_life(batch):
 
 
 def test_adam_gets_the_flags():
-    trainer = Trainer(Options(epsilon=1e-5, learning_beta1=0.7))
+    trainer = Trainer(Options(epsilon=1e-5, learning_beta1=0.7, precision="float32"))
     for optimizer in (trainer.generator_optimizer, trainer.discriminator_optimizer):
         assert (optimizer.epsilon, optimizer.beta_1) == (1e-5, 0.7)
 

@@ -178,9 +178,9 @@ def test_what_is_no_whole_picture_is_left_out_and_said(folder, here, capsys):
     os.mkfifo(folder / "13.jpg")
     pack(folder, "shards", 1)
     assert sorted(capsys.readouterr().err.splitlines()) == [
-        "srez: left out, 10.jpg: cannot be read as a picture (not a picture)",
-        "srez: left out, 11.jpg: cannot be read as a picture (empty)",
-        "srez: left out, 12.jpg: cannot be read as a picture (cut off: its end is missing)",
+        "srez: left out, 10.jpg: can't be read as a picture (not a picture)",
+        "srez: left out, 11.jpg: can't be read as a picture (empty)",
+        "srez: left out, 12.jpg: can't be read as a picture (cut off: its end is missing)",
         "srez: left out, 13.jpg: not a regular file",
     ]
     assert len(open_source("shards/*.zip").names) == FACES - 4

@@ -44,6 +44,9 @@ def test_a_path_with_signs_in_its_name_is_taken_as_it_is(place):
         (",", "--dataset=, names nothing"),
         ("nosuch://bucket/a.zip", "nosuch://bucket/a.zip: "),
         ("one,none.zip", r"--dataset=none\.zip holds no \.jpg"),
+        ("ONE", "--dataset=ONE does not exist, but one does"),
+        ("one,TWO.zip", r"--dataset=TWO\.zip does not exist, but two\.zip does"),
+        ("one/a.jpg", r"--dataset=one/a\.jpg is a picture: give the folder of pictures"),
     ],
 )
 def test_a_part_without_anything_is_named_in_one_line(place, dataset, message):
@@ -113,7 +116,41 @@ def test_local_paths_do_without_tensorflow(place, monkeypatch):
     assert len(open_source("one,two*.zip").names) == 3
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "/a/b.JPeG", "a/./b.png", "my__MACOSX/b.png"])
+def test_the_list_is_found_two_folders_up_as_a_table_and_in_capitals_or_not(here):
+    pictures = here / "img_align_celeba" / "img_align_celeba"
+    pictures.mkdir(parents=True)
+    (pictures / "000001.jpg").write_bytes(b"a")
+    text = "image_id,partition\n000001.jpg,2\n"
+    (here / "list_eval_partition.csv").write_text(text)
+    for dataset in (".", "img_align_celeba", "img_align_celeba/img_align_celeba"):
+        assert open_source(dataset).partition == text
+
+
+def test_links_to_folders_are_followed_each_folder_once(place):
+    (place / "two").mkdir()
+    (place / "two" / "b.png").write_bytes(b"b")
+    for link, target in (("z", "../two"), ("a", "../two"), ("loop", ".")):
+        os.symlink(target, place / "one" / link)
+    assert open_source("one").names == ["a.jpg", "a/b.png"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_pictures_that_cant_be_read_are_counted(place, capsys, kind):
+    names = ["1.heic", "deep/2.HEIC", "3.nef", "4.txt", "5.webp"]
+    if kind == "folder":
+        (place / "one" / "deep").mkdir()
+        for name in names:
+            (place / "one" / name).write_bytes(b"x")
+        assert open_source("one").names == ["5.webp", "a.jpg"]
+    else:
+        zipped("one.zip", [(name, b"x") for name in names])
+        assert open_source("one.zip").names == ["5.webp"]
+    assert "left out 2 .heic, 1 .nef: convert them to JPEG or PNG" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "/a/b.JPeG", "a/./b.png", "my__MACOSX/b.png", "a.WebP", "a.gif"]
+)
 def test_a_name_with_a_pictures_ending_is_a_picture(name):
     assert is_picture(name)
 
@@ -121,6 +158,6 @@ def test_a_name_with_a_pictures_ending_is_a_picture(name):
 HIDDEN = ["../a.jpg", "a/../b.jpg", "a/.b/c.jpg", ".jpg", "__MACOSX/a.jpg"]
 
 
-@pytest.mark.parametrize("name", [*HIDDEN, "a.jpg/", "a.gif"])
+@pytest.mark.parametrize("name", [*HIDDEN, "a.jpg/", "a.txt", "a.heic"])
 def test_a_hidden_name_or_one_with_another_ending_is_no_picture(name):
     assert not is_picture(name)

@@ -193,8 +193,8 @@ def test_the_list_of_celeba_splits_a_folder(folder):
     assert split.test.tolist() == [0, 3]
     assert split.validation.tolist() == [1]
     assert len(split.train) == FACES - 3
-    assert "1 of its names are not among the pictures" in split.note
-    assert "--test_vectors limits nothing" in split.note
+    assert "1 of its names have no picture here" in split.note
+    assert "whatever --test_vectors" in split.note
 
 
 def test_the_list_of_celeba_splits_a_zip_whose_names_have_folders(faces, tmp_path):
@@ -202,9 +202,38 @@ def test_the_list_of_celeba_splits_a_zip_whose_names_have_folders(faces, tmp_pat
     assert _split(open_source(path)).test.tolist() == [5]
 
 
-def test_a_list_without_a_test_picture_does_not_count(folder):
-    (folder / PARTITION).write_text("00.jpg 0\n")
-    assert len(_split(open_source(folder)).test) == 3
+@pytest.mark.parametrize("text", ["00.jpg 0\n", "000001.jpg 2\n000002.jpg 0\n", "<html>\n"])
+def test_a_list_without_a_test_picture_does_not_count_and_that_is_said(folder, capsys, text):
+    (folder / PARTITION).write_text(text)
+    split = _split(open_source(folder))
+    assert len(split.test) == 3
+    assert f"for {PARTITION} names none of them for testing" in split.note
+    assert f"Warning: the pictures of {folder}" in capsys.readouterr().out
+
+
+def test_a_list_that_names_few_of_the_pictures_is_said(folder, capsys):
+    (folder / PARTITION).write_text("00.jpg 2\n01.jpg 1\n")
+    assert _split(open_source(folder)).test.tolist() == [0]
+    assert f"{PARTITION} names only 2 of the {FACES} pictures" in capsys.readouterr().out
+
+
+def test_no_list_is_said(folder):
+    assert f"there is no {PARTITION}" in _split(open_source(folder)).note
+
+
+@pytest.mark.parametrize(
+    "text", ["00.png 2\n01.png 1\n", "image_id,partition\n00.jpg,2\n01.jpg,1\n", "00 2\r\n01 1\r\n"]
+)
+def test_the_list_counts_for_other_suffixes_and_as_a_table(folder, text):
+    (folder / PARTITION).write_text(text)
+    split = _split(open_source(folder))
+    assert (split.test.tolist(), split.validation.tolist()) == ([0], [1])
+
+
+def test_the_list_counts_in_a_zip_that_was_made_on_windows(tmp_path, faces):
+    pictures = [(f"img\\{path.name}", path.read_bytes()) for path in sorted(faces.iterdir())]
+    path = zipped(tmp_path / "w.zip", [*pictures, (f"Eval\\{PARTITION}", "05.jpg 2\n")])
+    assert _split(open_source(path)).test.tolist() == [5]
 
 
 @pytest.mark.parametrize(("test_vectors", "batch_size"), [(3, 22), (FACES, 1), (FACES + 5, 1)])

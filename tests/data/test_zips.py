@@ -89,6 +89,21 @@ def test_a_damaged_directory_is_one_line(tmp_path, content):
         _entries(tmp_path / "a.zip")
 
 
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"7z\xbc\xaf\x27\x1c" + bytes(50), "a 7z archive"),
+        (b"Rar!\x1a\x07\x01\x00" + bytes(50), "a RAR archive"),
+        (bytes(257) + b"ustar" + bytes(200), "a tar archive"),
+        (b"\x1f\x8b\x08" + bytes(50), "a gzip file"),
+    ],
+)
+def test_another_archive_is_named_as_what_it_is(tmp_path, content, kind):
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(OSError, match=f"a.zip is {kind}, not a zip: unpack it"):
+        _entries(tmp_path / "a.zip")
+
+
 def _wide_zip():
     """The end of a zip with the 64-bit records, for chance to change."""
     buffer = io.BytesIO()

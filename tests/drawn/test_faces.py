@@ -1,4 +1,11 @@
+import contextlib
+import errno
 import os
+import signal
+import subprocess
+import sys
+import time
+from subprocess import PIPE
 from unittest.mock import Mock
 
 import numpy as np
@@ -8,6 +15,7 @@ from PIL import Image
 import srez.drawn.faces
 from srez.drawn.faces import draw_face, sample_faces
 from srez.pictures.image import celeba_box, read_image
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +85,14 @@ def test_sample_faces_are_drawn_once(folder, tmp_path, monkeypatch):
     assert sample_faces(tmp_path, seed=5, count=2) == folder
 
 
+def test_it_is_said_that_faces_are_drawn_and_only_then(tmp_path, capsys):
+    folder = sample_faces(tmp_path, seed=5, count=2)
+    said = f"Drawing 2 sample faces, once: they are kept in {folder}.\n"
+    assert capsys.readouterr().out == said
+    sample_faces(tmp_path, seed=5, count=2)
+    assert capsys.readouterr().out == ""
+
+
 def test_an_incomplete_folder_is_drawn_again(folder, tmp_path):
     (folder / "000001.jpg").unlink()
     (tmp_path / ".faces-killed").mkdir()
@@ -95,8 +111,70 @@ def test_nothing_but_the_faces_is_left(folder, tmp_path):
 
 
 def test_a_failed_drawing_leaves_nothing(tmp_path, monkeypatch):
-    pool = srez.drawn.faces.concurrent.futures.ProcessPoolExecutor
-    monkeypatch.setattr(pool, "map", Mock(side_effect=KeyboardInterrupt))
+    wait = Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.join", wait)
     with pytest.raises(KeyboardInterrupt):
         sample_faces(tmp_path, count=2)
     assert os.listdir(tmp_path) == []
+
+
+DRAW = "from srez.drawn.faces import sample_faces; sample_faces({!r}, count=500)"
+
+
+@pytest.fixture
+def drawing(tmp_path):
+    """A process group that draws into tmp_path, where all its processes are at work."""
+    command = [sys.executable, "-c", DRAW.format(str(tmp_path))]
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=PIPE) as process:
+        while not list(tmp_path.glob(".faces-*/*/*.jpg")):
+            time.sleep(0.05)
+        yield process
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait_for_an_empty_group(group, seconds):
+    end = time.monotonic() + seconds
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < end:
+            os.killpg(group, 0)
+            time.sleep(0.05)
+        raise AssertionError("processes outlive their parent")
+
+
+def test_ctrl_c_ends_the_drawing_at_once(drawing, tmp_path):
+    for _ in range(2):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(drawing.pid, signal.SIGINT)
+    assert drawing.wait(timeout=10) == -signal.SIGINT
+    assert drawing.stderr.read().count(b"Traceback") <= 1
+    _wait_for_an_empty_group(drawing.pid, 5)
+
+
+def test_a_killed_drawing_leaves_no_process(drawing):
+    drawing.kill()
+    drawing.wait()
+    _wait_for_an_empty_group(drawing.pid, 5)
+
+
+def test_a_folder_that_cant_be_written_is_an_error_here_too(tmp_path):
+    missing = tmp_path / "missing"
+    with pytest.raises(OSError, match=os.strerror(errno.ENOENT)):
+        srez.drawn.faces._draw_all(missing / "faces", 0, 2)
+
+
+# Windows has no such mask, and there the code that is tested does nothing.
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="POSIX only")
+def test_the_processes_that_draw_never_see_ctrl_c(tmp_path):
+    code = (
+        "import multiprocessing, signal\n"
+        "from srez.drawn.faces import _ctrl_c_is_for_the_parent\n"
+        "context = multiprocessing.get_context('spawn')\n"
+        "with _ctrl_c_is_for_the_parent():\n"
+        "    context.Process(target=print).start()\n"
+        "    print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "True" in found.stdout

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from srez.parallel.child import Child
+from tests.conftest import on_linux
 
 
 def _child(code, **options):
@@ -64,8 +65,7 @@ def test_a_child_is_in_a_group_of_its_own():
     assert group == pid == str(child.process.pid)
 
 
-# macOS can't bind a process to cores; the launcher refuses --cores there.
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="binds on Linux only")
+@on_linux
 def test_a_child_is_bound_to_its_cores_and_we_are_not():
     ours = os.sched_getaffinity(0)
     core = max(ours)

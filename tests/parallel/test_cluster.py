@@ -35,8 +35,8 @@ def found(tmp_path_factory):
 @pytest.mark.parametrize("name", ["mirrored", "multi_worker"])
 def test_the_first_step_in_float32_is_that_of_one_replica(found, name):
     one, two = found["none"], found[name]
-    # Rounding: a synchronised variance is a difference of means, of one replica's own it isn't.
-    np.testing.assert_allclose(two["losses"], one["losses"], rtol=5e-5)
+    # A loss near 0 is exp(-logit): its relative rounding is the logit's absolute one.
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5, atol=1e-6)
     for network in ("generator", "discriminator"):
         keys = [key for key in one if key.startswith(f"gradient_{network}_")]
         largest = max(np.linalg.norm(one[key]) for key in keys)
@@ -143,7 +143,7 @@ def test_one_process_is_one_replica_and_the_chief(monkeypatch):
     assert (cluster.name, cluster.replicas, cluster.is_chief) == ("none", 1, True)
     assert cluster.share(16) == (0, 16)
     assert cluster.from_chief(7) == 7
-    assert str(cluster) == "Strategy none: 1 replica."
+    assert str(cluster) == ""
 
 
 @pytest.mark.parametrize(

@@ -95,14 +95,14 @@ def test_a_face_at_the_photos_border_is_put_back(eyes):
 )
 def test_the_photo_becomes_as_large_as_its_smallest_face_needs(side, times):
     eyes = np.array([[[0, 0], [side * 39 / 128, 0]], [[0, 0], [300, 0]]])
-    assert srez.photo.align.photo_enlargement((300, 400, 3), eyes, 64) == times
+    assert srez.photo.align.photo_enlargement((300, 400, 3), eyes, [64, 64]) == times
 
 
 def test_no_photo_becomes_larger_than_srez_would_read():
     eyes = np.array([[[0, 0], [5, 0]]])
     side = int((MAX_PIXELS / 4) ** 0.5)
-    assert srez.photo.align.photo_enlargement((side, side, 3), eyes, 64) == 2
-    assert srez.photo.align.photo_enlargement((side + 1, side + 1, 3), eyes, 64) == 1
+    assert srez.photo.align.photo_enlargement((side, side, 3), eyes, [64]) == 2
+    assert srez.photo.align.photo_enlargement((side + 1, side + 1, 3), eyes, [64]) == 1
 
 
 def test_an_enlarged_photo_holds_the_result_in_full():
@@ -115,9 +115,12 @@ def test_an_enlarged_photo_holds_the_result_in_full():
     assert np.abs(found - result)[20:44, 20:44].mean() < 0.1
 
 
-def test_it_is_said_whether_a_face_is_enlarged_or_invented():
-    small = srez.photo.align.describe_face(CELEBA_EYES / 8, 16, 64)
-    assert small == "a face in 16x16 pixels, enlarged 4.0 times"
-    large = srez.photo.align.describe_face(CELEBA_EYES, 16, 64)
-    assert "128x128 pixels, averaged to 16x16" in large
-    assert "no better than in the photo: shows what is invented, 0.5 times the size" in large
+def test_the_largest_enlargement_decides():
+    eyes = np.array([[[0, 0], [20 * 39 / 128, 0]], [[0, 0], [50 * 39 / 128, 0]]])
+    assert srez.photo.align.photo_enlargement((300, 400, 3), eyes, [40, 128]) == 3
+
+
+def test_the_box_of_eyes_is_that_which_they_came_from():
+    eyes = srez.photo.align.eyes_of_box(100.0, 60.0, 128.0)
+    np.testing.assert_allclose(eyes, CELEBA_EYES + np.array([75, 0]), atol=1e-9)
+    assert srez.photo.align.box_side(eyes) == pytest.approx(128)

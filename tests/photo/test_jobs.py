@@ -21,7 +21,7 @@ def test_names_that_would_be_equal_all_keep_their_suffix(tmp_path):
 def test_a_name_that_a_face_could_get_makes_all_keep_their_suffix(tmp_path, faces):
     _touch(tmp_path, "a.jpg", "A_1.jpg", "b_2.jpg")
     jobs = list_jobs(tmp_path, "out", faces)
-    names = [path.name for job in jobs for path in [job.target, *job.targets(2)]]
+    names = [path.name for job in jobs for path in [job.target, *job.targets([1, 2])]]
     assert len({name.lower() for name in names}) == (9 if faces else 8)
     assert ("a.jpg.png" in names) == faces
 
@@ -29,8 +29,8 @@ def test_a_name_that_a_face_could_get_makes_all_keep_their_suffix(tmp_path, face
 def test_several_faces_are_numbered_and_one_is_not(tmp_path):
     _touch(tmp_path, "in.jpg")
     [job] = list_jobs(tmp_path / "in.jpg", "out/me.png", True)
-    assert [path.as_posix() for path in job.targets(1)] == ["out/me.png"]
-    assert [path.as_posix() for path in job.targets(2)] == ["out/me_1.png", "out/me_2.png"]
+    assert [path.as_posix() for path in job.targets([3])] == ["out/me.png"]
+    assert [path.as_posix() for path in job.targets([1, 2])] == ["out/me_1.png", "out/me_2.png"]
     assert job.photo.as_posix() == "out/me_photo.png"
 
 
@@ -49,12 +49,26 @@ def test_a_picture_that_its_own_faces_could_overwrite_is_refused(here, name):
     assert len(list_jobs(name, None, False)) == 1
 
 
+def test_a_jpeg_that_its_own_faces_could_overwrite_is_refused(here):
+    Image.new("RGB", (16, 16)).save("me_1.jpg")
+    with pytest.raises(OSError, match="would overwrite the input me_1.jpg"):
+        list_jobs("me_1.jpg", "me.jpg", True)
+
+
 def test_a_picture_is_not_overwritten_through_a_link_with_a_faces_number(here):
     folder = _touch(here / "in", "a.jpg")
     _touch(here / "out")
     (here / "out" / "a_2.png").symlink_to(folder / "a.jpg")
     with pytest.raises(OSError, match=r"would overwrite the input .*a_2.png"):
         list_jobs(folder, "out", True)
+
+
+def test_pictures_in_a_folder_that_cant_be_read_are_counted(tmp_path, capsys):
+    for name in ("a.webp", "b.heic", "c.HEIC"):
+        (tmp_path / name).write_bytes(b"x")
+    jobs = list_jobs(str(tmp_path), None, False)
+    assert [job.source.name for job in jobs] == ["a.webp"]
+    assert "left out 2 .heic: convert them to JPEG or PNG" in capsys.readouterr().err
 
 
 def test_a_folder_in_a_faces_place_is_named(here):

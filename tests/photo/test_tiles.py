@@ -5,18 +5,20 @@ import tensorflow as tf
 
 import srez.photo.tiles
 import srez_infer
-from srez import modern
 from srez.pictures.image import to_uint8
-from srez_model import PROJECTION_RADIUS, RADIUS, build_generator, consistent
-
-BUILDERS = {"original": build_generator, "modern": modern.build_generator}
+from srez.run.weights import NETWORKS, finished
 
 
-@pytest.fixture(scope="module", params=BUILDERS)
-def generator(request):
+@pytest.fixture(scope="module", params=NETWORKS)
+def recipe(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def generator(recipe):
     """A generator whose every convolution counts: untrained, most would hardly change a thing."""
     keras.utils.set_random_seed(0)
-    network = BUILDERS[request.param]()
+    network = NETWORKS[recipe].build_generator()
     for layer in network.layers:
         if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose) and layer.use_bias:
             fan = np.prod(layer.kernel.shape[:2]) * layer.kernel.shape[-1]
@@ -30,32 +32,28 @@ def _picture(height, width):
     return levels / np.float32(255.0)
 
 
-def _radius(generator):
-    return RADIUS if generator.count_params() == build_generator().count_params() else modern.RADIUS
-
-
-def test_tiles_give_what_the_whole_picture_gives(generator):
+def test_tiles_give_what_the_whole_picture_gives(generator, recipe):
     image = _picture(45, 37)
-    if _radius(generator) == RADIUS:
-        generator, margin = consistent(generator), RADIUS + PROJECTION_RADIUS
-    else:
-        margin = modern.RADIUS
-    whole = to_uint8(srez_infer.upscale(generator, image[None])[0])
-    network = srez.photo.tiles.as_graph(generator)
+    margin = NETWORKS[recipe].RADIUS + NETWORKS[recipe].PROJECTION_RADIUS
+    used = finished(generator, recipe, "on")
+    whole = to_uint8(srez_infer.upscale(used, image[None])[0])
+    network = srez.photo.tiles.as_graph(used)
     tiled = srez.photo.tiles.upscale_tiled(network, image, 16, margin)
     assert tiled.shape == (180, 148, 3)
     assert whole.std() > 20
     assert np.abs(tiled.astype(int) - whole).max() <= 1
 
 
-def test_the_margin_is_the_generators_receptive_field(generator):
+def test_the_margin_is_the_generators_receptive_field(generator, recipe):
+    radius = NETWORKS[recipe].RADIUS
+    free = finished(generator, recipe, "off")
     low_res = np.full((1, 71, 71, 3), 0.5, np.float32)
-    before = srez_infer.upscale(generator, low_res)
+    before = srez_infer.upscale(free, low_res)
     low_res[0, 35, 35] = 1.0
-    rows, columns, _ = np.nonzero((srez_infer.upscale(generator, low_res) != before)[0])
+    rows, columns, _ = np.nonzero((srez_infer.upscale(free, low_res) != before)[0])
     for changed in (rows, columns):
-        assert changed.min() // 4 == 35 - _radius(generator)
-        assert changed.max() // 4 == 35 + _radius(generator)
+        assert changed.min() // 4 == 35 - radius
+        assert changed.max() // 4 == 35 + radius
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (16, 16), (17, 40)])

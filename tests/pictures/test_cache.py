@@ -2,6 +2,8 @@ import itertools
 import json
 import os
 import shutil
+import subprocess
+import sys
 from unittest.mock import Mock
 
 import numpy as np
@@ -11,7 +13,7 @@ import srez.pictures.cache
 from srez.data.source import open_source
 from srez.pictures.cache import open_cache
 from srez_input import Batches
-from tests.conftest import FACES
+from tests.conftest import FACES, ROOT
 
 
 @pytest.fixture
@@ -126,3 +128,30 @@ def test_a_file_without_its_last_bytes_is_made_anew(folder, tmp_path, cut, capsy
     open_cache(source, path)
     assert path.read_bytes() == whole
     assert "made by an earlier run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("names", [("max", "current"), ("limit_in_bytes", "usage_in_bytes")])
+@pytest.mark.parametrize(("most", "free"), [("1000", 700), ("100", 0), ("max", None)])
+def test_a_containers_limit_counts(tmp_path, monkeypatch, most, free, names):
+    (tmp_path / f"memory.{names[0]}").write_text(f"{most}\n")
+    (tmp_path / f"memory.{names[1]}").write_text("300\n")
+    monkeypatch.setattr(srez.pictures.cache, "_CGROUP", tmp_path)
+    found = srez.pictures.cache._free_memory()
+    assert found == free if free is not None else found > 2**20
+
+
+LIMITED = """
+import resource, sys
+from srez.pictures.cache import _free_memory
+limit, most = getattr(resource, sys.argv[1]), 8 << 30
+resource.setrlimit(limit, (most, most))
+print(_free_memory())
+"""
+
+
+@pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_a_limit_of_the_process_counts(limit):
+    command = [sys.executable, "-c", LIMITED, limit]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    used = (8 << 30) - int(process.stdout)
+    assert 1 << 20 < used < 7 << 30

@@ -1,21 +1,18 @@
 import csv
 import json
-import os
 import re
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
-from selenium import webdriver
 
 import srez.quality.evaluate
 from srez.data.source import open_source
-from srez.pictures.image import read_image
+from srez.pictures.image import GAP, read_image
 from srez.quality.evaluate import METHODS, measure
 from srez.quality.metrics import TITLES, shown
 from srez.run.checkpoint import newest_checkpoint
-from tests.conftest import run_main
+from tests.conftest import cell, run_main
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +41,7 @@ def test_the_figures_are_those_of_the_runs_test_pictures(metrics, evaluated, fac
     with open(evaluated[0] / "per_image.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     sheet = read_image(trained[0] / "train" / "batch000012_out.png")
-    bicubic, truth = (np.float64(sheet[:64, at : at + 64]) for at in (64, 192))
+    bicubic, truth = (np.float64(cell(sheet, 0, column, 128)) for column in (1, 3))
     expected = 20 * np.log10(255) - 10 * np.log10(np.square(bicubic - truth).mean())
     assert float(rows[0]["bicubic_psnr"]) == pytest.approx(expected, abs=0.05)
     mean = np.mean([float(row["bicubic_psnr"]) for row in rows])
@@ -68,8 +65,8 @@ def test_the_card_has_the_data_the_training_and_the_figures(evaluated, metrics):
     assert "12 batches, 48 pictures seen, with `--recipe original`" in card
     lines = card.splitlines()
     assert lines[lines.index("## Figures") + 2].startswith("| | PSNR | SSIM |")
-    psnr = metrics["rows"]["generator"]["psnr"]["mean"]
-    assert [line for line in lines if line.startswith(f"| generator | {psnr:.2f} dB |")]
+    psnr = metrics["rows"]["srez"]["psnr"]["mean"]
+    assert [line for line in lines if line.startswith(f"| srez | {psnr:.2f} dB |")]
     assert lines[-6] == "## Limits"
     assert "{" not in card
 
@@ -77,7 +74,7 @@ def test_the_card_has_the_data_the_training_and_the_figures(evaluated, metrics):
 def test_the_console_says_the_weights_and_where_the_report_is(evaluated):
     out = evaluated[1].stdout
     assert "the best on the validation pictures" in out
-    assert re.search(r"^generator: PSNR \d+\.\d\d dB, SSIM 0\.\d{3}, LR-PSNR", out, re.M)
+    assert re.search(r"^srez +\d+\.\d\d dB +0\.\d{3} ", out, re.M)
     assert "Wrote evaluation/report.html" in out
 
 
@@ -104,7 +101,7 @@ def test_bad_test_pictures_are_left_out_and_listed(faces, tmp_path, monkeypatch)
     assert evaluation.names == ["00.jpg", "02.jpg", "03.jpg"]
     assert [name for name, _ in evaluation.metrics["left_out"]] == ["01.jpg"]
     rows = evaluation.metrics["rows"]
-    assert rows["generator"] == rows["nearest"]
+    assert rows["srez"] == rows["nearest"]
     assert "identity_distance" not in rows["nearest"]
     assert evaluation.metrics["faces_missing"] == "get it"
 
@@ -126,12 +123,10 @@ def test_the_frechet_distance_has_its_floor_when_there_are_enough(faces, monkeyp
 def test_sheets_go_from_best_to_worst(faces, monkeypatch):
     monkeypatch.setattr(srez.quality.descriptors, "missing", lambda: "none")
     evaluation = measure(open_source(faces), np.arange(14), _Doubling(), 64)
-    psnr = evaluation.per_image["generator"]["psnr"]
+    psnr = evaluation.per_image["srez"]["psnr"]
 
     def first_psnr(sheet):
-        generated, truth = (
-            np.float64(sheet[row * 128 : row * 128 + 128 : 2, :128:2]) for row in (2, 3)
-        )
+        generated, truth = (np.float64(cell(sheet, 0, column, 128)) for column in (2, 3))
         return 20 * np.log10(255) - 10 * np.log10(np.square(generated - truth).mean())
 
     found = [first_psnr(sheet) for sheet in evaluation.sheets.values()]
@@ -160,31 +155,6 @@ def test_a_run_of_the_recipe_modern_has_its_own_curves_and_options(trained_moder
         assert all(None not in row and None not in row.values() for row in csv.DictReader(file))
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium that keeps its console."""
-    if not shutil.which("chromedriver") and os.geteuid() == 0:
-        subprocess.run(["apt-get", "update", "-qq"], check=True)
-        packages = ["chromium", "chromium-driver"]
-        subprocess.run(
-            ["apt-get", "install", "-qq", "--no-install-recommends", *packages], check=True
-        )
-    if not shutil.which("chromedriver"):
-        if "CI" in os.environ:
-            pytest.fail("CI has to have Debian's chromium and chromium-driver")
-        # Only root can install them: elsewhere the page is not looked at, and that is said.
-        pytest.skip("needs Debian's chromium and chromium-driver")
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.binary_location = shutil.which("chromium")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options, service)
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
 def page(browser, evaluated):
     browser.get(f"file://{evaluated[0] / 'report.html'}")
@@ -204,14 +174,33 @@ def test_the_pages_table_has_the_figures_of_the_json(page, metrics):
     )
     for method, *texts in cells:
         row = metrics["rows"][method]
-        assert texts == [shown(name, row[name]["mean"]) if name in row else "–" for name in TITLES]
+        assert texts == [shown(name, figure["mean"]) for name, figure in row.items()]
     assert [row[0] for row in cells] == list(METHODS)
 
 
 def test_the_pages_pictures_are_decoded(page):
     sizes = page.execute_script("return [...document.images].map(image => image.naturalWidth)")
-    assert sizes == [3 * 128] * 3  # three test faces, magnified
+    assert sizes == [4 * 128 + 5 * GAP] * 3  # four columns, magnified
     assert page.execute_script("return document.querySelectorAll('svg').length") >= 6
+
+
+def test_the_best_of_each_column_is_bold_whoever_made_it(page, metrics):
+    bold = page.execute_script(
+        "return [...document.querySelectorAll('table.figures td.best')].map("
+        "cell => [cell.cellIndex, cell.parentElement.cells[0].innerText])"
+    )
+    found = [[method for index, method in bold if index == 1 + column] for column in range(5)]
+    means = {
+        name: {m: row[name]["mean"] for m, row in metrics["rows"].items()}
+        for name in TITLES
+        if name in metrics["rows"]["srez"]
+    }
+    assert len(means) == 5
+    expected = [max(means[name], key=means[name].get) for name in ("psnr", "ssim", "lr_psnr")]
+    expected.append(min(METHODS, key=lambda method: abs(means["sharpness"][method] - 1)))
+    expected.append(min(METHODS, key=means["identity_distance"].get))
+    assert all(method in best for method, best in zip(expected, found, strict=True))
+    assert sum(map(len, found)) < 9
 
 
 @pytest.mark.parametrize("width", [320, 1280])

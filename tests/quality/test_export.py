@@ -1,13 +1,17 @@
+import errno
+from unittest.mock import Mock
+
 import keras
 import numpy as np
 import onnxruntime
 import pytest
 import tensorflow as tf
 
+from srez import quality
 from srez.options import Options
 from srez.quality.export import SUFFIXES, export, stock_generator
-from srez.run.weights import load_generator, upscale
-from srez_model import build_generator, consistent
+from srez.run.weights import finished, load_generator, upscale
+from srez_model import build_generator
 from tests.conftest import run_main
 
 LOW_RES = np.random.default_rng(0).uniform(size=(2, 12, 20, 3)).astype(np.float32)
@@ -57,7 +61,7 @@ def test_a_reloaded_export_agrees_with_infere(recipe, here, export_format, reque
 
 
 def test_only_keras_own_layers_are_left():
-    network = stock_generator(consistent(build_generator()))
+    network = stock_generator(finished(build_generator(), "original", "on"))
     inner = network.get_layer("generator").layers
     modules = {layer.__class__.__module__.split(".")[0] for layer in [*network.layers, *inner]}
     assert modules == {"keras"}
@@ -80,6 +84,30 @@ def test_an_earlier_saved_model_is_replaced_and_nothing_else(trained, here):
     with pytest.raises(FileExistsError, match="--export_output=generator_savedmodel is there and"):
         export(Options(checkpoint_dir=checkpoints, export_format="savedmodel"))
     assert (here / "generator_savedmodel" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EROFS, "Read-only file system"), "Read-only file system"),
+        (
+            tf.errors.ResourceExhaustedError(
+                None, None, "{{x}} a/b; No space left on device [Op:X]"
+            ),
+            "No space left on device",
+        ),
+    ],
+)
+@pytest.mark.parametrize("export_format", sorted(SUFFIXES))
+def test_a_place_that_cant_be_written_is_named(here, monkeypatch, export_format, error, reason):
+    # Stubs at the file layer; neither /tmp nor another place is written to.
+    monkeypatch.setattr("tempfile.gettempdir", None)
+    monkeypatch.setattr(quality.export, "load_generator", lambda _: (build_generator(), None))
+    monkeypatch.setattr(quality.export, "_quietly", Mock(side_effect=error))
+    monkeypatch.setattr(keras.Model, "save", Mock(side_effect=error))
+    with pytest.raises(OSError, match=f"^--export_output=x.* can't be written: {reason}$"):
+        export(Options(export_format=export_format, export_output="x"))
+    assert list(here.iterdir()) == []
 
 
 def test_onnx_without_its_packages_says_how_to_get_them(here, monkeypatch):

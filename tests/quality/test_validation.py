@@ -33,7 +33,7 @@ def test_a_perfect_network_has_a_score_of_one_and_is_best(faces, capsys):
     assert figures["validation/ssim"] == pytest.approx(1, abs=1e-3)
     assert figures["bicubic/ssim"] < 0.99
     out = capsys.readouterr().out
-    assert "Validation at batch 1000, 6 pictures" in out
+    assert "Validation at batch 1,000 on 6 pictures:" in out
     assert "the best so far" in out
     assert "Warning" not in out
 

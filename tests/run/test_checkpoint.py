@@ -49,7 +49,9 @@ def test_the_newest_is_that_of_the_highest_batch(tmp_path):
 
 
 def test_all_of_the_training_survives_a_checkpoint(tmp_path):
-    trainer, other = (Trainer(Options(batch_size=2, random_seed=seed)) for seed in (0, 9))
+    trainer, other = (
+        Trainer(Options(batch_size=2, random_seed=seed, precision="float32")) for seed in (0, 9)
+    )
     high_res = tf.random.stateless_uniform((2, 32, 32, 3), seed=(0, 1))
     low_res = tf.nn.avg_pool2d(high_res, 4, 4, "VALID")
     trainer.train_step(low_res, high_res)
@@ -190,3 +192,11 @@ def test_what_a_killed_trainer_left_is_removed(tmp_path):
         (tmp_path / name / "tensors.index").touch()
     with locked(tmp_path):
         assert sorted(path.name for path in tmp_path.iterdir()) == ["batch000001", "lock"]
+
+
+def test_a_lock_in_a_linked_folder_goes_and_the_folder_stays(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "checkpoint").symlink_to(tmp_path / "disk")
+    with pytest.raises(OSError, match="too few"), locked(tmp_path / "checkpoint"):
+        raise OSError("too few")
+    assert list((tmp_path / "checkpoint").iterdir()) == []

@@ -1,3 +1,4 @@
+import re
 import types
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_gpu_takes_memory_as_needed_and_is_named(machine, monkeypatch):
     monkeypatch.setattr(
         tf.config.experimental, "set_memory_growth", lambda *call: grown.append(call)
     )
-    assert srez.run.device.set_up(False) == "Training on A GPU."
+    assert srez.run.device.set_up(False) == "A GPU"
     assert grown == [(GPU, True)]
 
 
@@ -71,9 +72,9 @@ def test_deterministic_takes_one_operation_at_a_time(machine, monkeypatch):
 
 
 @pytest.mark.parametrize("found", [None, "/usr/bin/nvidia-smi"])
-def test_a_gpu_that_tensorflow_cannot_use_gives_a_hint(machine, monkeypatch, found):
+def test_a_gpu_that_tensorflow_cannot_use_gives_a_hint(machine, monkeypatch, capsys, found):
     machine("avx512f")
     monkeypatch.setattr(srez.run.device.shutil, "which", lambda name: found)
-    line = srez.run.device.set_up(False)
-    assert line.startswith("Training on the CPU")
+    assert re.fullmatch(r"1 CPU core|\d+ CPU cores", srez.run.device.set_up(False))
+    line = capsys.readouterr().out
     assert ("NVIDIA" in line, "tensorflow[and-cuda]==" in line) == (bool(found), bool(found))

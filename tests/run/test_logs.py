@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from srez.run.logs import Logs
+from srez.run.logs import METRICS, Logs
 
 
 def _log(folder, start, batches):
@@ -32,6 +32,27 @@ def test_scalars_go_to_the_csv_and_to_tensorboard(tmp_path):
     assert _rows(tmp_path)[1] == {"batch": "20", "loss/gene_loss": "2", "learning_rate": "0.0002"}
     assert _steps(tmp_path, "loss/gene_loss") == [10, 20]
     assert _steps(tmp_path, "sheet") == [20]
+
+
+def test_validation_and_bicubic_are_of_one_name_in_two_runs_for_one_chart(tmp_path):
+    for batch in (0, 1000):  # the second time they go on from batch 1000
+        logs = Logs(tmp_path, batch)
+        for later in (1000, 2000):
+            if later > batch:
+                figures = {"validation/psnr": 24.0 + later / 1000, "bicubic/psnr": 23.0}
+                logs.scalars(later, figures, METRICS)
+        logs.flush()
+    for folder, expected in ((tmp_path, [25, 26]), (tmp_path / "bicubic", [23, 23])):
+        events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+        events.Reload()
+        assert events.Tags()["tensors"] == ["validation/psnr"]
+        found = sorted(
+            (event.step, float(tf.make_ndarray(event.tensor_proto)))
+            for event in events.Tensors("validation/psnr")
+        )
+        assert found == [(1000, expected[0]), (2000, expected[1])]
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        assert list(next(csv.DictReader(file))) == ["batch", "validation/psnr", "bicubic/psnr"]
 
 
 def test_logs_rewind_to_the_checkpoint(tmp_path):

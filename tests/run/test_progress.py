@@ -1,12 +1,15 @@
+import os
 import re
+import sys
+import termios
 import time
 
 import pytest
 import tensorflow as tf
 
+from srez.original import Original
 from srez.run.logs import Logs
-from srez.run.progress import Progress, Totals
-from srez_train import Original
+from srez.run.progress import Progress, Totals, say_where
 
 SCALARS = {
     "loss/gene_loss": tf.constant(0.12345),
@@ -18,7 +21,7 @@ SCALARS = {
 def _progress(folder, batch=0, seconds=0.0, train_batches=0, train_time=20.0, batch_size=16):
     totals = Totals(train_batches, train_time)
     logs = Logs(folder, batch)
-    return Progress(totals, batch, seconds, batch_size, 100, logs, Original.losses)
+    return Progress(totals, batch, seconds, batch_size, 100, 20, logs, Original.losses)
 
 
 @pytest.fixture
@@ -27,6 +30,7 @@ def line(tmp_path, capsys):
 
     def said(batch, seconds=0.0, **flags):
         with _progress(tmp_path, batch - 1, seconds, **flags) as progress:
+            capsys.readouterr()
             progress.advance(batch, SCALARS)
         return capsys.readouterr().out
 
@@ -57,10 +61,12 @@ def test_progress_follows_the_total_that_is_reached_first(line, train_batches, t
     ("batch", "seconds", "train_batches", "train_time", "expected"),
     [
         (9, 1e9, 10, None, ""),
-        (10, 0, 10, None, "trained 10 of 10 batches: raise --train_batches"),
+        (10, 0, 10, None, "trained 10 of 10 batches.\nRaise --train_batches"),
         (10, 59.9, 0, 1.0, ""),
-        (10, 1200.0, 0, 20.0, "trained 20 of 20 minutes: raise --train_time"),
-        (10, 60.0, 20, 1.0, "trained 1 of 1 minutes"),
+        (10, 1200.0, 0, 20.0, "trained 20 min of 20 min.\nRaise --train_time"),
+        (10, 60.0, 20, 1.0, "trained 1 min of 1 min."),
+        (1, 4.3, 1000, 0.07, "trained 4.3 s of 4.2 s."),
+        (1, 0, 1, None, "trained 1 of 1 batch."),
     ],
 )
 def test_the_total_that_is_reached_is_named(batch, seconds, train_batches, train_time, expected):
@@ -73,7 +79,7 @@ def test_the_speed_is_said_after_ten_batches(tmp_path, capsys):
         for batch in range(1, 11):
             time.sleep(0.01)
             progress.advance(batch, SCALARS)
-    said = r"^([\d.]+) batches/s: .* minutes = 30 batches = 1.5 epochs\.$"
+    said = r"^([\d.]+) batches/s: .* s left, 30 batches and 1.5 epochs in all\.$"
     speed = re.search(said, capsys.readouterr().out, re.M)
     assert 0 < float(speed[1]) < 100
 
@@ -88,3 +94,90 @@ def test_waiting_for_data_is_counted(tmp_path):
 def test_seconds_go_on_from_an_earlier_session(tmp_path):
     progress = _progress(tmp_path, seconds=100.0)
     assert 100.0 <= progress.seconds < 110.0
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock that the speed is measured by: a list, [seconds]."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def _run(progress, clock, batches, seconds_each):
+    for batch in batches:
+        clock[0] += seconds_each
+        progress.advance(batch, SCALARS)
+
+
+def _etas(out):
+    return [int(minutes) for minutes in re.findall(r"ETA\[ *(\d+)m\]", out)]
+
+
+def test_the_first_batch_says_nothing_about_the_speed(tmp_path, clock, capsys):
+    with _progress(tmp_path, train_batches=200, train_time=None) as progress:
+        _run(progress, clock, [1], 300)
+        _run(progress, clock, range(2, 11), 6)
+    out = capsys.readouterr().out
+    assert "0.17 batches/s: 19 min left, 200 batches" in out
+    assert _etas(out) == [19]
+
+
+def test_the_time_left_follows_the_recent_speed(tmp_path, clock, capsys):
+    with _progress(tmp_path, train_batches=1000, train_time=None) as progress:
+        _run(progress, clock, range(1, 101), 60)
+        _run(progress, clock, range(101, 401), 6)
+    assert _etas(capsys.readouterr().out)[-1] == pytest.approx(60, abs=2)
+
+
+def test_a_resumed_run_has_its_own_speed_and_before_that_the_earlier_one(tmp_path, clock, capsys):
+    flags = {"train_batches": 1000, "train_time": None}
+    with _progress(tmp_path, 499, 499 * 12.0, **flags) as progress:
+        _run(progress, clock, [500], 60)
+        _run(progress, clock, range(501, 511), 6)
+    assert _etas(capsys.readouterr().out) == [100, 49]
+
+
+def test_a_measurement_is_spread_over_the_batches(tmp_path, clock, capsys):
+    with _progress(tmp_path, train_batches=1000, train_time=None) as progress:
+        _run(progress, clock, range(1, 401), 6)
+        with progress.apart():
+            clock[0] += 400
+        _run(progress, clock, range(401, 411), 6)
+    *_, before, after = _etas(capsys.readouterr().out)
+    assert (before, after) == (60, round(590 * (6 + 400 / 409) / 60))
+
+
+def test_minutes_are_left_until_the_end(line):
+    assert "ETA[   1m]" in line(500, 600.0, train_batches=510, train_time=None)
+    assert "ETA[   0m]" in line(500, 600.0, train_batches=500, train_time=None)
+
+
+def test_in_a_terminal_losses_are_on_the_bar_and_a_line_comes_each_period(
+    tmp_path, clock, capsys, monkeypatch
+):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    screen, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    monkeypatch.setattr(sys, "stderr", os.fdopen(terminal, "w"))
+    with _progress(tmp_path, train_batches=123_456, train_time=None) as progress:
+        _run(progress, clock, range(1, 21), 6)
+    lines = [text for text in capsys.readouterr().out.splitlines() if "G 0.123" in text]
+    assert [text.split(",")[0] for text in lines] == ["Batch 20"]
+    assert max(map(len, lines)) <= 80
+    bar = ""
+    while not bar.endswith("\n"):  # a read may give a part only
+        bar += os.read(screen, 2**16).decode()
+    shown = [text for text in bar.split("\r") if "D Fake 12.000" in text]
+    assert len(shown) > 1
+    assert max(map(len, shown)) <= 80
+    assert "batch 20, 205 h 43 min left" in shown[-1]
+
+
+def test_what_to_run_next_names_folders_that_are_not_the_usual_ones(here, capsys):
+    say_where("train", "elsewhere")
+    out = capsys.readouterr().out
+    assert "Sheets and logs are in train, checkpoints in elsewhere." in out
+    assert out.count("srez_main.py --run ") == 2
+    assert out.count(" --checkpoint_dir=elsewhere\n") == 1
+    assert "--train_dir" not in out

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import srez.run.resume
+from srez.data.parts import PARTITION
 from srez.data.source import open_source
 from srez.data.split import split_source
 from srez.run.resume import FIXED_OPTIONS, PARTS, changed_options, kept_files, resumed_split
@@ -33,6 +34,14 @@ def test_other_options_are_taken_and_said():
 def test_a_run_may_not_go_on_with_other_fixed_options(name):
     with pytest.raises(FileExistsError, match=f"trained with --{name}=1, not 2.*--noresume"):
         changed_options("ckpt", OPTIONS, OPTIONS | {name: 2})
+
+
+def test_a_run_from_before_there_were_recipes_is_of_the_original():
+    old = {name: value for name, value in OPTIONS.items() if name not in ("recipe", "l1_batches")}
+    new = OPTIONS | {"recipe": "original", "l1_batches": 4000}
+    assert changed_options("ckpt", old, new) == []
+    with pytest.raises(FileExistsError, match="trained with --recipe=original, not modern"):
+        changed_options("ckpt", old, new | {"recipe": "modern"})
 
 
 def test_a_run_may_not_go_on_with_or_without_loss_scaling():
@@ -79,7 +88,8 @@ def test_new_pictures_are_taken_for_training_alone(folder, kept):
     shutil.copy(folder / "00.jpg", folder / "0-new.jpg")
     source = open_source(folder)
     split = resumed_split("ckpt", kept, source)
-    note = "split by a seeded shuffle; 1 pictures came later and are for training"
+    note = f"split by a seeded shuffle, for there is no {PARTITION}"
+    note += "; 1 picture came later, for training"
     assert split.note == note
     assert resumed_split("ckpt", kept_files(source, split), source).note == note
     for part in ("validation", "test"):
@@ -114,7 +124,7 @@ def test_of_very_many_pictures_little_is_kept_and_the_split_is_the_same(many, fo
     source = open_source(folder)
     split = resumed_split("ckpt", kept, source)
     _assert_same_split(split, source)
-    assert split.note == "split by a seeded shuffle"
+    assert split.note == f"split by a seeded shuffle, for there is no {PARTITION}"
     assert kept_files(source, split) == kept
 
 

@@ -14,7 +14,7 @@ class _Cluster:
     def __init__(self, workers=3, is_chief=False):
         self.workers = workers
         self.is_chief = is_chief
-        self.others = (0, 0, 0)
+        self.others = (0, 0, 0, 0)
         self.calls = []
 
     def sums(self, *numbers):
@@ -39,15 +39,29 @@ def test_one_process_stops_at_its_total_or_after_a_signal(capsys):
     assert signal.getsignal(signal.SIGINT) == before
 
 
+def test_a_hangup_that_was_ignored_from_the_start_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stopping(_Cluster(workers=1)) as stopping:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stopping.now(_progress(7))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with Stopping(_Cluster(workers=1)) as stopping:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stopping.now(_progress(7))
+        assert stopping.signal == signal.SIGHUP
+
+
 def test_several_processes_agree_every_ten_batches():
     cluster = _Cluster()
     stopping = Stopping(cluster)
     assert [stopping.now(_progress(batch)) for batch in range(21)] == [False] * 21
     assert len(cluster.calls) == 3
-    cluster.others = (0, 1, 0)
+    cluster.others = (0, 1, 0, 0)
     assert not stopping.now(_progress(29))
     assert stopping.now(_progress(30))
-    assert stopping.signal == signal.SIGTERM
+    assert stopping.signal == signal.SIGHUP
 
 
 @pytest.mark.parametrize("is_chief", [True, False])

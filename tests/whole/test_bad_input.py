@@ -41,6 +41,7 @@ TEXT_BOMB = odd_files.png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))
 BAD = [
     ("empty", b"", "empty"),
     ("text", b"no picture", "not a picture"),
+    ("heic named jpg", b"\0\0\0\x18ftypheic" + bytes(99), "HEIC: convert it to JPEG or PNG"),
     ("zip named jpg", b"PK\3\4" + bytes(100), "not a picture"),
     ("postscript named jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
     ("cut off", JPEG[:2000], "cut off"),
@@ -176,7 +177,7 @@ def test_any_name_is_a_name(folder, tmp_path, name, capsys):
     assert name in source.names
     assert _load(source) == (COUNT, [])
     os.truncate(os.path.join(source.label, name), 3000)
-    reason = "cannot be read as a picture (cut off: its end is missing)"
+    reason = "can't be read as a picture (cut off: its end is missing)"
     assert _load(source) == (COUNT - 1, [(name, reason)])
     assert len(capsys.readouterr().err.splitlines()) == 1
 
@@ -382,7 +383,7 @@ def test_a_changed_picture_is_a_picture_or_one_line(data):
     try:
         image = read_image(data, "a\n.jpg")
     except OSError as error:
-        assert str(error).startswith("a\\n.jpg: cannot be read as a picture (")
+        assert str(error).startswith("a\\n.jpg: can't be read as a picture (")
         assert "\n" not in str(error)
     else:
         assert image.dtype == np.uint8

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import srez_main
 from tests.conftest import ROOT, run_main, train_arguments
 
 DEPLOY = ROOT / "deploy"
 SBATCH = DEPLOY / "slurm.sbatch"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text().splitlines()
 COPIES = [line.split()[1:] for line in DOCKERFILE if line.startswith("COPY ")]
+EXAMPLES = ["Dockerfile", "kubernetes.yaml", "slurm.sbatch", "slurm_env.py", "space/README.md"]
 KUBERNETES = "1.31"  # whose schemas the manifest is held against
 SHOW = "import os; print(os.environ['TF_CONFIG'])"
 PUT_BACK = [(143, 99), (137, 0)]  # exit status, restarts before
@@ -175,7 +178,14 @@ def test_in_kubernetes_the_command_gets_its_place_among_the_pods(manifest, here,
 
 def test_the_image_is_made_of_files_that_are_there():
     copied = [pattern for pattern, _ in COPIES]
-    assert copied == ["requirements.txt", "srez_*.py", "srez", "weights"]
+    assert copied == [
+        "requirements.txt",
+        "requirements",
+        "srez_*.py",
+        "srez",
+        "weights",
+        "docs/astronaut_small.png",
+    ]
     assert all(any(ROOT.glob(pattern)) for pattern in copied)
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
     assert ignored[1:] == ["*", *(f"!{pattern}" for pattern in copied), "**/__pycache__"]
@@ -188,6 +198,7 @@ def test_what_the_image_holds_trains_evaluates_and_enlarges(here, faces):
     for pattern, target in COPIES:
         for path in ROOT.glob(pattern):
             copy = shutil.copytree if path.is_dir() else shutil.copy
+            (image / "docs").mkdir(exist_ok=True)
             copy(path, image / target.removeprefix("/srez/"))
     for command in (
         train_arguments(faces, train_batches=2),
@@ -200,6 +211,21 @@ def test_what_the_image_holds_trains_evaluates_and_enlarges(here, faces):
     assert (here / "result.png").exists()
 
 
-@pytest.mark.parametrize("name", sorted({*os.listdir(DEPLOY)} - {"Dockerfile.dockerignore"}))
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_each_example_says_that_it_is_untried(name):
     assert "Untried" in (DEPLOY / name).read_text()
+
+
+def test_the_space_opens_the_page_with_the_weights_in_the_box(monkeypatch):
+    opened = []
+    monkeypatch.setitem(srez_main.MODES, "serve", opened.append)
+    with pytest.raises(SystemExit, match="^0$"):
+        runpy.run_path(str(DEPLOY / "space" / "app.py"), run_name="__main__")
+    [options] = opened
+    assert (options.weights, options.serve_host, options.serve_port) == ("shipped", "0.0.0.0", 7860)
+    _, header, text = (DEPLOY / "space" / "README.md").read_text().split("---\n", 2)
+    about = yaml.safe_load(header)
+    assert (DEPLOY / "space" / about["app_file"]).is_file()
+    pins = (ROOT / "requirements" / "page.txt").read_text().splitlines()
+    assert f"{about['sdk']}=={about['sdk_version']}" in pins
+    assert len((DEPLOY / "space" / "app.py").read_text().splitlines()) <= 10

@@ -61,7 +61,12 @@ def test_a_stopped_run_goes_on_and_ends_as_one_never_stopped(here, faces, whole_
 
 
 @pytest.mark.parametrize(
-    ("kills", "flags"), [(10, {}), (5, {"recipe": "modern", "l1_batches": BATCHES // 2})]
+    ("kills", "flags"),
+    [
+        (10, {}),
+        (5, {"precision": "bfloat16"}),
+        (5, {"recipe": "modern", "l1_batches": BATCHES // 2}),
+    ],
 )
 def test_a_run_killed_many_times_ends_as_one_never_stopped(tmp_path, faces, kills, flags):
     flags |= {"train_batches": BATCHES, "checkpoint_period": 3, "summary_period": 10}
@@ -97,7 +102,7 @@ def test_a_run_killed_many_times_ends_as_one_never_stopped(tmp_path, faces, kill
         assert (killed / "train" / sheet.name).read_bytes() == sheet.read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_finishes_the_batch_and_saves(here, faces, number):
     with _start(here, faces) as process:
         assert _wait_for(process, "Progress")
@@ -106,6 +111,15 @@ def test_a_signal_finishes_the_batch_and_saves(here, faces, number):
     assert (process.returncode, errors) == (128 + number, "")
     batch = int(re.search(r"Saved at batch (\d+): the same command goes on", rest)[1])
     assert newest_checkpoint(here / "checkpoint").name == f"batch{batch:06d}"
+
+
+def test_ctrl_c_saves_though_the_reader_of_the_output_is_gone(here, faces):
+    with _start(here, faces) as process:
+        assert _wait_for(process, "Progress")
+        process.stdout.close()  # as tee ends at the same Ctrl-C
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=120) == 128 + signal.SIGINT
+    assert newest_checkpoint(here / "checkpoint")
 
 
 def test_a_second_signal_leaves_at_once_with_the_checkpoint_before_intact(here, faces):

@@ -6,9 +6,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import srez_train
-from srez.pictures.image import read_image
+from srez.pictures.image import GAP, TITLE_HEIGHT, read_image
 from srez.run.checkpoint import newest_checkpoint
-from tests.conftest import run_main, small_config, train_arguments
+from tests.conftest import cell, run_main, small_config, train_arguments
 
 
 def test_a_training_ends_well_and_says_what_it_does(trained):
@@ -30,9 +30,11 @@ def test_a_sheet_is_written_each_period_and_at_both_ends(trained):
 
 def test_a_sheet_has_a_row_per_test_face_and_four_columns(trained):
     sheet = read_image(trained[0] / "train" / "batch000012_out.png")
-    assert sheet.shape == (3 * 64, 4 * 64, 3)
-    truth = sheet[:64, 192:].reshape(16, 4, 16, 4, 3).mean((1, 3))
-    nearest = sheet[:64, :64].reshape(16, 4, 16, 4, 3)
+    assert sheet.shape == (TITLE_HEIGHT + 3 * (128 + GAP), GAP + 4 * (128 + GAP), 3)
+    shown = [cell(sheet, 0, column, 128) for column in range(4)]
+    assert all((image[::2, ::2] == image[1::2, 1::2]).all() for image in shown)  # magnified
+    nearest, truth = (shown[column].reshape(16, 8, 16, 8, 3) for column in (0, 3))
+    truth = truth.mean((1, 3))
     assert (nearest == nearest[:, :1, :, :1]).all()
     assert abs(truth - nearest[:, 0, :, 0]).max() < 1
 
@@ -55,7 +57,7 @@ def test_tensorboard_shows_losses_and_the_sheet(trained):
 def test_a_finished_run_says_so_and_does_nothing(trained, faces):
     process = run_main(*train_arguments(faces, train_batches=12), cwd=trained[0])
     assert process.returncode == 0
-    assert "trained 12 of 12 batches: raise --train_batches" in process.stdout
+    assert "trained 12 of 12 batches.\nRaise --train_batches" in process.stdout
     assert newest_checkpoint(trained[0] / "checkpoint").name == "batch000012"
 
 
@@ -74,9 +76,16 @@ def test_the_step_is_traced_once_in_a_whole_run(whole_run):
 
 
 @pytest.mark.slow
-def test_train_time_ends_a_run(here, faces, capsys):
+def test_train_time_ends_a_run_and_the_last_measurement_is_no_part_of_it(
+    here, faces, capsys, monkeypatch
+):
+    def measure(run, batch):
+        run.progress._clock -= 1000  # seconds that it takes
+
+    monkeypatch.setattr(srez_train.Run, "evaluate", measure)
     srez_train.train(small_config(faces, train_time=0.05))
-    assert re.search(r"Finished: trained \S+ of 0.05 minutes", capsys.readouterr().out)
+    found = re.search(r"Finished: trained (\S+) s of 3 s", capsys.readouterr().out)
+    assert 3 <= float(found[1]) < 1000
 
 
 @pytest.mark.slow
@@ -95,4 +104,4 @@ def test_validation_is_measured_at_its_period_and_at_the_end(trained):
         rows = list(csv.DictReader(file))
     assert [row["batch"] for row in rows] == ["12"]
     assert 5 < float(rows[0]["validation/psnr"]) < float(rows[0]["bicubic/psnr"]) < 40
-    assert "Validation at batch 12, 2 pictures" in trained[1].stdout
+    assert "Validation at batch 12 on 2 pictures:" in trained[1].stdout

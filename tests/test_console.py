@@ -1,0 +1,135 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from srez import console
+from srez.console import duration
+from tests.conftest import ROOT
+
+SPEAK = "from srez.console import complain, guard_console, say; guard_console(); "
+LINES = "[say(f'line {n}') for n in range(3)]; complain('a word'); open('whole', 'w').write('all')"
+
+
+def start(code, cwd, redirection="", **popen):
+    """A shell that runs Python code with a redirection, such as >&-."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), **popen.pop("env", {})}
+    command = f'exec "$0" -c "$1" {redirection}'
+    words = ["sh", "-c", command, sys.executable, SPEAK + code]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | popen
+    return subprocess.Popen(words, cwd=cwd, env=environment, text=True, **pipes)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "out", "err"),
+    [
+        ("", "line 0\nline 1\nline 2\n", "srez: a word\n"),
+        (">&-", "", "srez: a word\n"),
+        ("2>&-", "line 0\nline 1\nline 2\n", ""),
+        (">&- 2>&-", "", ""),
+        ("<&- >&- 2>&-", "", ""),
+        (">/dev/full 2>/dev/full", "", ""),
+        ("2>/dev/full", "line 0\nline 1\nline 2\n", None),
+    ],
+)
+def test_what_cant_be_written_is_left_out(tmp_path, redirection, out, err):
+    process = start(LINES, tmp_path, redirection)
+    found = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert (tmp_path / "whole").read_text() == "all"
+    if err is None:
+        assert found[0].endswith("srez: stderr: No space left on device: going on without it\n")
+    else:
+        assert found == (out, err)
+
+
+def test_a_full_disk_is_said_once_on_the_other_stream(tmp_path):
+    process = start(LINES, tmp_path, ">/dev/full")
+    _, err = process.communicate(timeout=20)
+    assert err == "srez: stdout: No space left on device: going on without it\nsrez: a word\n"
+    assert process.returncode == 0
+
+
+def test_a_reader_that_is_gone_stops_nothing(tmp_path):
+    process = start("import time; time.sleep(1); " + LINES, tmp_path)
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait(timeout=20) == 0
+    assert (tmp_path / "whole").read_text() == "all"
+
+
+def test_a_reader_that_has_stopped_reading_misses_lines_and_is_told(tmp_path):
+    code = "import time; [say('x' * 1000) for _ in range(200)]; open('half', 'w'); "
+    code += "time.sleep(3); say('again')"
+    process = start(code, tmp_path)
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "half").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    out, _ = process.communicate(timeout=20)
+    *lines, told, last = out.splitlines()
+    assert set(lines) == {"x" * 1000}
+    assert told == f"({200 - len(lines)} lines left out: nobody read them)"
+    assert last == "again"
+
+
+def test_characters_that_the_console_lacks_are_escaped(tmp_path):
+    code = "say('caf\\xe9 \\udce9'); complain('caf\\xe9')"
+    process = start(code, tmp_path, env={"PYTHONIOENCODING": "ascii"})
+    out, err = process.communicate(timeout=20)
+    assert (out, err) == ("caf\\xe9 \\udce9\n", "srez: caf\\xe9\n")
+
+
+def test_a_complaint_of_an_error_leaves_out_its_number(capsys):
+    for error in (OSError(30, "Read-only file system", "a\nb"), OSError("two\nlines")):
+        console.complain(error)
+    assert capsys.readouterr().err == ("srez: Read-only file system: 'a\\nb'\nsrez: two lines\n")
+
+
+def test_without_a_place_for_temporary_files_it_is_said_what_to_do(monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: ["/nonexistent"])
+    with pytest.raises(OSError, match="No usable .*'/nonexistent'.*: set TMPDIR to a folder with"):
+        console.load_tensorflow()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (4.31, "4.3 s"),
+        (59.7, "1 min"),
+        (210, "3 min 30 s"),
+        (1200, "20 min"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
+    ],
+)
+def test_a_time_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_a_command_is_as_it_has_to_be_typed(here, monkeypatch):
+    monkeypatch.setattr(sys, "prefix", str(here / ".venv"))
+    monkeypatch.setattr(sys, "executable", str(here / ".venv/bin/python"))
+    monkeypatch.setattr(console, "MAIN", here / "srez_main.py")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    assert console.command("--run demo") == ".venv/bin/python srez_main.py --run demo"
+    monkeypatch.setenv("VIRTUAL_ENV", str(here / ".venv"))
+    assert console.command("--run demo") == "python3 srez_main.py --run demo"
+
+
+def test_in_a_terminal_long_lines_are_broken_between_words_and_nowhere_else(tmp_path):
+    code = "say('one two-three four five\\n\\n  six seven'); complain('it is a/long/name/of-one')"
+    command = [sys.executable, "-c", SPEAK + code]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "16"}
+    ours, theirs = os.openpty()
+    with open(ours, "rb", buffering=0) as terminal:
+        subprocess.run(command, stdout=theirs, stderr=theirs, env=environment, check=True)
+        os.close(theirs)
+        shown = terminal.read(4096).decode().replace("\r", "")
+    lines = ["one two-three", "  four five", "", "  six seven", "srez: it is"]
+    assert shown.splitlines() == [*lines, "  a/long/name/of-one"]
+    process = subprocess.run(command, capture_output=True, env=environment, check=True, text=True)
+    assert process.stdout == "one two-three four five\n\n  six seven\n"

@@ -1,0 +1,70 @@
+"""Names in any encoding, in any locale: of folders, of pictures, on the command line."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, need
+
+CAFE = os.fsdecode(b"caf\xe9")  # no UTF-8
+LATIN_1 = "en_US.ISO-8859-1"
+LOCALES = {
+    "a console of ASCII": {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii"},
+    "ASCII": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "Latin-1": {"LC_ALL": LATIN_1},
+}
+TRAIN = ["--batch_size=2", "--test_vectors=2", "--train_batches=3", "--summary_period=1"]
+
+
+@pytest.fixture(params=LOCALES)
+def srez(request, tmp_path, faces):
+    """Runs the command line in a locale, in a folder of that name; returns status and output."""
+    here = tmp_path / CAFE
+    shutil.copytree(faces, here / CAFE)
+    (here / CAFE / "00.jpg").rename(here / CAFE / f"{CAFE}.jpg")
+    kept = {
+        name: text for name, text in os.environ.items() if not name.startswith(("LC_", "PYTHON"))
+    }
+    environment = kept | LOCALES[request.param]
+    if request.param == "Latin-1":
+        path = tmp_path / LATIN_1
+        need(Path("/usr/share/i18n/locales/en_US").exists, "locales")
+        subprocess.run(["localedef", "-i", "en_US", "-f", "ISO-8859-1", path], check=True)
+        environment["LOCPATH"] = str(tmp_path)
+
+    def run(*arguments):
+        command = [sys.executable, ROOT / "srez_main.py", *arguments]
+        process = subprocess.run(command, cwd=here, env=environment, capture_output=True)
+        return process.returncode, process.stdout + process.stderr
+
+    return run
+
+
+@pytest.mark.slow
+def test_every_command_takes_them(srez):
+    for arguments in (
+        ["--run=train", f"--dataset={CAFE}", *TRAIN],
+        ["--run=demo"],
+        ["--run=infere", f"--infer_input={CAFE}", f"--infer_output={CAFE}.d"],
+        ["--run=evaluate", f"--evaluation_dir={CAFE}.d"],
+        ["--run=export", f"--export_output={CAFE}"],
+        ["--run=export", f"--export_output={CAFE}", "--export_format=tflite"],
+    ):
+        status, output = srez(*arguments)
+        assert (status, b"Traceback" in output) == (0, False), output
+    # A zip's names are UTF-8, which a name may be in one locale and not in another.
+    status, output = srez("--run=pack", f"--dataset={CAFE}", f"--pack_output={CAFE}.d")
+    assert b"Traceback" not in output
+    assert status == 0 or b"can't be packed under this name: rename it" in output
+
+
+@pytest.mark.parametrize("name", ["train_dir", "checkpoint_dir", "export_output"])
+def test_what_tensorflow_would_write_elsewhere_is_refused_in_one_line(srez, name):
+    status, output = srez("--run=export", f"--{name}={CAFE}/x")
+    assert status == 2
+    assert output.startswith(b"srez: flag --" + name.encode() + b"=caf")
+    assert output.count(b"\n") == 1

@@ -1,0 +1,79 @@
+"""The usual commands in a terminal of 80 columns: no line is wrapped, as a user sees them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+
+import pytest
+from PIL import Image
+from skimage import data
+
+from tests.conftest import ROOT, train_arguments
+
+pytestmark = pytest.mark.slow  # a dozen commands, two of which train
+pty = pytest.importorskip("pty")  # not on Windows
+
+COLUMNS = 80
+ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+COMMANDS = {
+    "help": ["--help"],
+    "a bad value": ["--run=train", "--batch_size=-1"],
+    "train": train_arguments("faces", train_batches=12, evaluate_period=6),
+    "go on": train_arguments("faces", train_batches=14, evaluate_period=6),
+    "other options": train_arguments("faces", train_batches=14, batch_size=2),
+    "demo": ["--run=demo"],
+    "evaluate": ["--run=evaluate", "--dataset=faces"],
+    "export": ["--run=export", "--export_format=keras"],
+    "pack": ["--run=pack", "--dataset=faces", "--shard_mb=1"],
+    "several faces": ["--run=infere", "--weights=shipped", "--input=two.png", "--invented"],
+    "no such face": ["--run=infere", "--weights=shipped", "--input=two.png", "--face=3"],
+    "a folder": ["--run=infere", "--input=photos", "--output=out"],
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, faces):
+    """A folder with pictures of short names, for all commands in turn."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "faces").symlink_to(faces)
+    shutil.copytree(faces, folder / "photos", ignore=lambda _, names: sorted(names)[2:])
+    astronaut, two = Image.fromarray(data.astronaut()), Image.new("RGB", (700, 500))
+    two.paste(astronaut.resize((200, 200)))
+    two.paste(astronaut.resize((500, 500)), (200, 0))  # its face is too large
+    two.save(folder / "two.png")
+    return folder
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_line_is_wider_than_the_terminal(place, name):
+    lines = run_in_terminal(COMMANDS[name], place)
+    assert any(lines)
+    assert not any("Traceback" in line for line in lines)
+    assert [line for line in lines if len(line) > COLUMNS - 1] == []
+
+
+def run_in_terminal(words, cwd):
+    """The lines that the command line draws in a terminal, a bar's states among them."""
+    ours, theirs = pty.openpty()
+    drawn = []
+    reader = threading.Thread(target=_read, args=(ours, drawn))
+    reader.start()
+    environment = os.environ | {"COLUMNS": str(COLUMNS), "LINES": "24", "TERM": "xterm"}
+    command = [sys.executable, ROOT / "srez_main.py", *words]
+    subprocess.run(command, cwd=cwd, env=environment, stdout=theirs, stderr=theirs, timeout=300)
+    os.close(theirs)
+    reader.join()
+    os.close(ours)
+    text = ESCAPES.sub("", b"".join(drawn).decode())
+    return [line.rstrip() for line in re.split(r"[\r\n]+", text)]
+
+
+def _read(terminal, drawn):
+    try:
+        while data := os.read(terminal, 65536):
+            drawn.append(data)
+    except OSError:  # Linux's end of a terminal
+        pass

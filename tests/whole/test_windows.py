@@ -1,0 +1,31 @@
+"""Windows lacks what is POSIX alone; here these modules and functions are hidden, and all runs."""
+
+import pytest
+
+from tests.conftest import run_main, train_arguments
+
+HIDE = """
+import os, signal, subprocess, sys, types
+
+sys.modules["fcntl"] = sys.modules["resource"] = None
+sys.modules["msvcrt"] = types.SimpleNamespace(locking=lambda *_: None, LK_NBLCK=2)
+for name in ("O_NONBLOCK", "pread", "sched_getaffinity", "sysconf"):
+    delattr(os, name)
+for name in ("SIGHUP", "SIGPIPE", "pthread_sigmask"):
+    delattr(signal, name)
+"""
+
+
+@pytest.mark.slow
+def test_train_demo_and_infere_do_without_posix(here, faces):
+    (here / "sitecustomize.py").write_text(HIDE)
+    flags = {"train_batches": 2, "summary_period": 1}
+    for arguments in (
+        train_arguments(faces, **flags),
+        ["--run", "demo"],
+        ["--run", "infere", f"--infer_input={faces / '00.jpg'}"],
+    ):
+        process = run_main(*arguments, cwd=here, PYTHONPATH=str(here))
+        assert (process.returncode, process.stderr) == (0, "")
+    assert {"train", "checkpoint", "result.png"} <= {path.name for path in here.iterdir()}
+    assert (here / "train" / "demo1.mp4").exists()
