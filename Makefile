@@ -1,31 +1,64 @@
-# make run: a first training, its video and an enlarged picture.  make test: the whole suite;
+# make run: a face made sharp, a first training and its video.  make test: the whole suite;
 # make test-fast: without the tests that train anew.  Two processes share the quick tests, a file
 # each; the others have the machine for themselves.
 
 PYTHON ?= python3
 TRAIN_TIME ?= 3
+# make run TO=FOLDER trains in FOLDER/, next to an earlier run.
+TO ?=
 
 BIN := .venv/bin
 SREZ := $(BIN)/python srez_main.py
+# What the user has to type for that.
+TYPED := $(if $(filter $(CURDIR)/.venv,$(VIRTUAL_ENV)),python3,$(BIN)/python) srez_main.py
+FOLDERS := $(if $(TO),--train_dir $(TO)/train --checkpoint_dir $(TO)/checkpoint)
 # A sheet every 20 batches, for a video of a few minutes' training.
-TRAIN := $(SREZ) --run train --precision auto --train_time $(TRAIN_TIME) --summary_period 20
+TRAIN := $(SREZ) --run train --train_time $(TRAIN_TIME) --summary_period 20 $(FOLDERS)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # With an NVIDIA driver, TensorFlow's pin with its CUDA libraries.
-CUDA := $(if $(shell command -v nvidia-smi),"$(shell sed -n 's/^tensorflow==/tensorflow[and-cuda]==/p' requirements.txt)")
+TENSORFLOW := $(shell sed -n 's/^tensorflow==/tensorflow$(if $(shell command -v nvidia-smi),[and-cuda])==/p' requirements.txt)
+REAL := $(wildcard dataset img_align_celeba.zip)
+
+define NEXT
+
+Look at:
+  result_compare.png   the face in docs/astronaut_small.png, and made sharp
+  result_photo.png     the photo with that face put back
+  $(TO:%=%/)train/demo1.mp4      how your own network learned, sheet by sheet
+
+The weights in the box made that face (--weights shipped). For your own network
+$(if $(TO),give --checkpoint_dir $(TO)/checkpoint in place of,leave out) these two words.
+In three minutes it has learned colours and outlines only, and is often worse
+than bicubic interpolation. docs/sheet.png shows 12 minutes on drawn faces. Half
+an hour on photos of real ones gives sharp faces; true ones take hours: see
+README.md, "How good it is".
+
+What to type next:
+  $(TYPED) --run infere --weights shipped -i me.jpg
+  $(TYPED) --run serve   # the same in the browser
+  make run TRAIN_TIME=30$(if $(TO), TO=$(TO))
+  $(if $(REAL),$(BIN)/tensorboard --logdir $(TO:%=%/)train,make run TO=real TRAIN_TIME=30   # once img_align_celeba.zip is here)
+endef
+export NEXT
+
+define STOPPED
+
+Here is an earlier run, and it is left as it is. To train anew beside it:
+  make run TO=second
+endef
+export STOPPED
 
 .PHONY: run test test-fast bench clean
 
-# Exit status 3: there is a run on other pictures or with other options. Its results are kept, aside.
+# Exit status 3: there is a run on other pictures or with other options.
 run: .venv/ready test.jpg
-	$(TRAIN) || { [ $$? -eq 3 ] && $(TRAIN) --noresume; }
-	$(SREZ) --run demo
-	$(SREZ) --run infere
-	@echo
-	@echo "Look at:"
-	@echo "  train/batch*_out.png   test faces: nearest | bicubic | generated | truth"
-	@echo "  train/demo1.mp4        the same, as it learned"
-	@echo "  result_compare.png     test.jpg: input | bicubic | result"
-	@echo "  result.png             the result alone"
-	@echo "and $(BIN)/tensorboard --logdir train for the curves."
+	@echo "1 of 3: a face in a small photo, made sharp with the weights in the box"
+	@$(SREZ) --run infere --weights shipped -i docs/astronaut_small.png -o result.png
+	@echo; echo "2 of 3: a training of $(TRAIN_TIME) min"
+	@$(TRAIN) || { status=$$?; [ $$status -ne 3 ] || echo "$$STOPPED"; exit $$status; }
+	@echo; echo "3 of 3: its video"
+	@$(SREZ) --run demo $(FOLDERS)
+	@echo "$$NEXT"
 
 test: test-fast
 	$(BIN)/python -m pytest -m slow
@@ -35,22 +68,33 @@ test-fast: .venv/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
-# A drawn face that training never sees, unless there is a picture already.
+# A drawn face that training never sees, for --run infere without a picture, unless there is one.
 test.jpg: | .venv/ready
-	$(BIN)/python -c "from srez.drawn.faces import draw_face; draw_face(1, 0).save('$@', quality=95)"
+	@$(BIN)/python -c "from srez.drawn.faces import draw_face; draw_face(1, 0).save('$@', quality=95)"
 
-.venv/ready: requirements.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt $(CUDA)
+.venv/ready: requirements.txt requirements/face.txt requirements/page.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "srez needs Python 3.11 or later, and \
+	$(PYTHON) is " + sys.version.split()[0] + ": give another, as make PYTHON=python3.11 run")'
+	@echo "Set-up, once: all goes into .venv, some 2 GB in a few minutes."
+	@echo "  1 of 5: a Python environment"
+	@$(PYTHON) -m venv --clear .venv
+	@echo "  2 of 5: TensorFlow, the largest part"
+	@$(PIP) "$(TENSORFLOW)"
+	@echo "  3 of 5: what else srez needs"
+	@$(PIP) -r requirements.txt
+	@echo "  4 of 5: what finds faces in photos"
+	@$(PIP) -r requirements/face.txt || echo "  It can't be installed here: srez takes the middle of a photo instead."
+	@echo "  5 of 5: what the page in the browser is made with"
+	@$(PIP) -r requirements/page.txt || echo "  It can't be installed here: all but --run serve works."
 	@touch $@
 
 .venv/ready-dev: requirements/*.txt .venv/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	$(PIP) -r requirements/dev.txt
 	@touch $@
 
 # Training, input and inference beside a textbook's and PyTorch's; some five minutes.
 bench: .venv/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.txt
+	$(PIP) -r requirements/bench.txt
 	$(BIN)/python -m bench.speed
 
 clean:
