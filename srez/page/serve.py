@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -44,15 +45,22 @@ def serve(options):
     Raises:
         OSError: no such address, the port is in use, or no weights.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    ended = []  # the exit status, once a signal has come
+
+    def end(number, _):
+        ended.append(128 + number)
+        sys.exit(ended[0])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     try:
-        _serve(options)
-    except (KeyboardInterrupt, SystemExit) as stop:
-        # Threads of Gradio and TensorFlow would hold up the end by seconds.
-        os._exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
+        _serve(options, ended)
+    finally:
+        if ended:  # threads of Gradio and TensorFlow would hold up the end by seconds
+            os._exit(ended[0])
 
 
-def _serve(options):
+def _serve(options, ended):
     with temporary_folder() as folder:
         page = Page(options, folder)
         address = launch(page.build(), options)
@@ -63,7 +71,9 @@ def _serve(options):
                 "give --serve_password"
             )
         threading.Thread(target=page.drawing.warm_up, daemon=True).start()
-        threading.Event().wait()
+        # An exception raised by the handler can be lost, in a library's callback: hence the list.
+        while not ended:
+            time.sleep(0.1)
 
 
 class OneByOne(Faces):
@@ -182,8 +192,8 @@ class Page:
         upload.change(
             self.look, upload, [photo, found, number, button, words], concurrency_id="net"
         ).success(self.sharpen, chosen, results, concurrency_id="net")
-        found.select(self.choose, photo, number)
-        gr.on([number.change, fidelity.input], self.sharpen, chosen, results, **always)
+        found.select(self.choose, photo, number).success(self.sharpen, chosen, results, **always)
+        gr.on([number.input, fidelity.input], self.sharpen, chosen, results, **always)
         button.click(self.put_back, chosen, [whole, files], concurrency_id="net")
 
     def _build_choice(self):
