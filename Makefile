@@ -1,6 +1,5 @@
 # make run: a face made sharp, a first training and its video.  make test: the whole suite;
-# make test-fast: without the tests that train anew.  Two processes share the quick tests, a file
-# each; the others have the machine for themselves.
+# make test-fast: without the tests that train anew.
 
 PYTHON ?= python3
 TRAIN_TIME ?= 3
@@ -15,6 +14,8 @@ FOLDERS := $(if $(TO),--train_dir $(TO)/train --checkpoint_dir $(TO)/checkpoint)
 # A sheet every 20 batches, for a video of a few minutes' training.
 TRAIN := $(SREZ) --run train --train_time $(TRAIN_TIME) --summary_period 20 $(FOLDERS)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Two processes share the tests, a file each.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 # With an NVIDIA driver, TensorFlow's pin with its CUDA libraries.
 TENSORFLOW := $(shell sed -n 's/^tensorflow==/tensorflow$(if $(shell command -v nvidia-smi),[and-cuda])==/p' requirements.txt)
 REAL := $(wildcard dataset img_align_celeba.zip)
@@ -61,12 +62,12 @@ run: .venv/ready test.jpg
 	@echo "$$NEXT"
 
 test: test-fast
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 test-fast: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+	$(PYTEST) -m "not slow"
 
 # A drawn face that training never sees, for --run infere without a picture, unless there is one.
 test.jpg: | .venv/ready

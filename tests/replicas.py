@@ -2,7 +2,7 @@
 
 STRATEGY is none, mirrored (over two logical CPU devices) or multi_worker (with TF_CONFIG). The
 chief writes OUT, a .npz. It holds losses and gradients of the first step in float32, losses and
-weights of 20 steps in float64, and moving statistics of two steps without synchronisation.
+weights of ten steps in float64, and moving statistics of two steps without synchronisation.
 """
 
 import functools
@@ -20,7 +20,7 @@ from srez.pictures.image import celeba_box
 from srez_train import Trainer
 
 BATCH = 4
-STEPS = 20  # of float64, where rounding doesn't grow into anything that can be seen
+STEPS = 10  # of float64, where rounding doesn't grow into anything that can be seen
 FACES = 12
 GRAIN = 0.05
 
@@ -37,9 +37,9 @@ def main(name, path):
     found = _first_step(cluster) | _unsynchronised(cluster)
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
-    found |= _many_steps(cluster, "original", {})
+    found |= _many_steps(cluster, "original", 32, {})
     modern.RES_BLOCKS = 2  # all are alike: more would take minutes and tell no more of replicas
-    found |= _many_steps(cluster, "modern", {"recipe": "modern", "l1_batches": STEPS // 2})
+    found |= _many_steps(cluster, "modern", 64, {"recipe": "modern", "l1_batches": STEPS // 2})
     cluster.wait_for_all()
     if cluster.is_chief:
         np.savez(path, **found)
@@ -103,9 +103,9 @@ def _unsynchronised(cluster):
     }
 
 
-def _many_steps(cluster, recipe, flags):
+def _many_steps(cluster, recipe, side, flags):
     trainer, losses = _trainer(cluster, **flags), []
-    for pair in batches(STEPS, np.float64, cluster):
+    for pair in batches(STEPS, np.float64, cluster, side=side):
         losses.extend(_losses(trainer.train_step(*pair)))
     found = {f"{recipe}_losses": np.array(losses)}
     found["sums"] = np.array(cluster.sums(cluster.index + 1, 0))

@@ -48,7 +48,7 @@ def test_the_first_step_in_float32_is_that_of_one_replica(found, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["original", "modern"])
 @pytest.mark.parametrize("name", ["mirrored", "multi_worker"])
-def test_twenty_steps_in_float64_are_those_of_one_replica(found, name, recipe):
+def test_ten_steps_in_float64_are_those_of_one_replica(found, name, recipe):
     one, two = found["none"], found[name]
     np.testing.assert_allclose(two[f"{recipe}_losses"], one[f"{recipe}_losses"], rtol=1e-4)
     for network in ("generator", "discriminator", "average"):

@@ -63,9 +63,9 @@ def test_a_stopped_run_goes_on_and_ends_as_one_never_stopped(here, faces, whole_
 @pytest.mark.parametrize(
     ("kills", "flags"),
     [
-        (10, {}),
-        (5, {"precision": "bfloat16"}),
-        (5, {"recipe": "modern", "l1_batches": BATCHES // 2}),
+        (6, {}),
+        (4, {"precision": "bfloat16"}),
+        (4, {"recipe": "modern", "l1_batches": BATCHES // 2}),
     ],
 )
 def test_a_run_killed_many_times_ends_as_one_never_stopped(tmp_path, faces, kills, flags):
