@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -33,7 +34,7 @@ from srez_infer import Faces, Item, enlarge_all, write_results
 
 ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut_small.png"
 MAX_FILES = 100  # pictures at a time
-SHOWN_WIDTH = 1024  # pixels of a photo with its boxes
+SHOWN_SIDE = 1024  # pixels of a photo with its boxes, the longer side
 RESULT_SIDE = 512  # pixels; small pictures are magnified to that for the eye
 MARK = np.float32([1.0, 0.1, 0.8])  # what is invented: magenta, which no face has
 TRUE, NEARLY = 45.0, 35.0  # dB; differences of 1.4 and of 4.5 of 255 levels
@@ -141,11 +142,9 @@ class Page:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def shown(self, name, image, request):
-        """The file of an image to be shown, which is whole whoever reads it meanwhile."""
-        path = self.visitor(request) / f"{name}.png"
-        write_image(path, image)
-        return str(path)
+    def fresh(self, request):
+        """A new folder for one answer: of an old address a browser shows the old picture."""
+        return Path(tempfile.mkdtemp(dir=self.visitor(request)))
 
     def leave(self, request: gr.Request):
         """Removes what was made for a visitor who has left."""
@@ -228,7 +227,7 @@ class Page:
                 elem_id="slider",
             )
             invented = _picture(
-                "What is invented: the more magenta, the more",
+                "What is invented (magenta)",
                 "invented",
                 visible=self.networks.has_ends,
             )
@@ -256,12 +255,13 @@ class Page:
         except OSError as error:
             raise gr.Error(_named(error, path), print_exception=False) from error
         eyes = () if item.eyes is None else item.eyes
-        picture, centres = with_boxes(image, eyes, SHOWN_WIDTH)
+        width = max(round(SHOWN_SIDE * image.shape[1] / max(image.shape[:2])), 1)
+        picture, centres = with_boxes(image, eyes, width)
         photo = Photo(item, [round(box_side(pair)) for pair in eyes], centres)
         numbers = [*range(1, len(photo.widths) + 1)]
         return (
             photo,
-            self.shown("found", picture, request),
+            _shown(self.fresh(request), "found", picture),
             gr.Radio(numbers, value=1 if numbers else None),
             gr.Button(visible=bool(numbers)),
             photo.words,
@@ -279,26 +279,31 @@ class Page:
         nothing = gr.Image(None, visible=False)
         if photo is None:
             return "", None, None, None, None, nothing
-        one = photo.of_face(number or 1, self.visitor(request))
+        folder = self.fresh(request)
+        one = photo.of_face(number or 1, folder)
         part, output = self._written(dataclasses.replace(one, eyes=None), fidelity)
         result = read_image(one.job.target)
         before = part.low_res.repeat(4, axis=0).repeat(4, axis=1)
         overlay = levels = None
         if len(output) > 1:
             picture, levels = _overlay(result, *output[1:])
-            overlay = self.shown("invented", picture, request)
+            overlay = _shown(folder, "invented", picture)
         words = self._in_words(photo, number or 1, part, result, levels)
         files = [str(one.job.target), str(one.job.comparison)]
         pair = {"before": before, "after": result}
-        slider = tuple(self.shown(name, _magnified(pair[name]), request) for name in pair)
+        slider = tuple(_shown(folder, name, _magnified(pair[name])) for name in pair)
         return words, slider, overlay, str(one.job.comparison), files, nothing
 
     def put_back(self, photo, number, fidelity, request: gr.Request):
         """(the photo with the chosen face put back, all files)."""
         if photo is None:
             return gr.skip(), gr.skip()
-        one = photo.of_face(number or 1, self.visitor(request))
-        self._written(one, fidelity)
+        one = photo.of_face(number or 1, self.fresh(request))
+        try:
+            self._written(one, fidelity)
+        except FileNotFoundError as error:  # it is removed after an hour
+            name = photo.item.job.source.name
+            raise gr.Error(f"{name} is gone: upload it again", print_exception=False) from error
         return gr.Image(str(one.job.photo), visible=True), list(map(str, one.job.outputs))
 
     def _written(self, item, fidelity):
@@ -340,7 +345,7 @@ class Page:
 
     def _build_many(self):
         uploads = gr.File(
-            label="Pictures, or a folder's: drop them here",
+            label="Pictures, or all those of a folder: drop them here",
             file_count="multiple",
             elem_id="uploads",
         )
@@ -358,29 +363,37 @@ class Page:
             raise gr.Error(
                 f"{len(paths)} pictures: give {MAX_FILES} at most", print_exception=False
             )
-        folder = self.visitor(request) / "many"
-        shutil.rmtree(folder, ignore_errors=True)
+        folder = self.fresh(request)
         inputs, outputs = folder / "inputs", folder / "results"
         inputs.mkdir(parents=True)
         for number, path in enumerate(map(Path, paths), 1):
-            name = path.name if not (inputs / path.name).exists() else f"{number}_{path.name}"
+            name = path.name
+            while (inputs / name).exists():
+                name = f"{number}_{name}"
             shutil.copy(path, inputs / name)
         try:
             jobs = list_jobs(str(inputs), str(outputs), True)
         except OSError as error:
             raise gr.Error("None of these files is a picture", print_exception=False) from error
         failures = enlarge_all(jobs, self.faces(self.options.fidelity))
+        shutil.rmtree(inputs)
         made = sorted(outputs.glob("*.png"))
         archive = folder / "srez.zip"
         with zipfile.ZipFile(archive, "w") as file:
             for path in sorted(outputs.rglob("*.png")):
                 file.write(path, path.relative_to(outputs))
-        lines = [f"{counted(len(made), 'face')} made sharp."]
+        lines = [f"{counted(len(made), 'result')} made."]
         lines += [_named(error, inputs / "_") for error in failures]
-        lines += [f"Left out: {len(paths) - len(jobs)} that are no pictures."] * (
-            len(jobs) < len(paths)
-        )
+        if len(jobs) < len(paths):
+            lines.append(f"Left out: {len(paths) - len(jobs)} that are no pictures.")
         return "\n\n".join(lines), [(path, path.stem) for path in map(Path, made)], str(archive)
+
+
+def _shown(folder, name, image):
+    """The file of an image to be shown, which is whole whoever reads it meanwhile."""
+    path = folder / f"{name}.png"
+    write_image(path, image)
+    return str(path)
 
 
 def _named(text, path):

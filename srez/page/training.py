@@ -36,7 +36,7 @@ class Watch:
         look = {"concurrency_limit": 4, "show_progress": "hidden"}
         for listen in (tab.select, gr.Timer(SECONDS).tick, follow.input):
             listen(self.look, [seen, follow, number], [seen, *shown], **look)
-        number.input(self.sheet, number, [follow, sheet], trigger_mode="always_last", **look)
+        number.input(self.sheet, number, [follow, words, sheet], trigger_mode="always_last", **look)
 
     def look(self, seen, follow, number):
         """(what was seen, words, slider, sheet, charts, options); all is skipped if as before."""
@@ -51,10 +51,9 @@ class Watch:
         charts = "".join(
             template("chart.svg").render(chart=chart) for chart in curves(self._folder)
         )
-        name = sheets[at - 1].stem.removesuffix("_out") if sheets else "no sheet yet"
         return (
             newest,
-            f"The training in `{self._folder}`: {len(sheets)} sheets, shown: **{name}**.",
+            self._words(sheets, at),
             gr.Slider(1, max(len(sheets), 2), at, visible=len(sheets) > 1),
             self._read(sheets, at),
             f'<div class="charts">{charts}</div>',
@@ -62,8 +61,14 @@ class Watch:
         )
 
     def sheet(self, number):
-        """(follow no more, a sheet by its number from 1)."""
-        return False, self._read(self._sheets(), int(number))
+        """(follow no more, words, a sheet by its number from 1)."""
+        sheets = self._sheets()
+        return False, self._words(sheets, int(number)), self._read(sheets, int(number))
+
+    def _words(self, sheets, number):
+        shown = sheets[number - 1 : number]
+        name = shown[0].stem.removesuffix("_out") if shown else "no sheet yet"
+        return f"The training in `{self._folder}`: {len(sheets)} sheets, shown: **{name}**."
 
     def _logs(self):
         return [self._folder / name for name in ("losses.csv", "metrics.csv", "options.json")]

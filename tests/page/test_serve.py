@@ -97,6 +97,28 @@ def test_a_face_too_large_to_gain_is_said_to_be_so(page, tmp_path):
     assert "**This face can't gain:** it is 200 pixels wide, and srez makes 128" in words
 
 
+def test_another_fidelity_has_files_of_its_own_for_the_browser_to_show(page):
+    photo, *_ = page.look(str(ASTRONAUT), VISITOR)
+    first, second = (page.sharpen(photo, 1, fidelity, VISITOR)[1:5] for fidelity in (0.0, 1.0))
+    for (before, after), invented, compare, files in (first, second):
+        assert len({before, after, invented, compare, *files}) == 5
+    assert not {*first[0], *first[1:3], *first[3]} & {*second[0], *second[1:3], *second[3]}
+
+
+def test_a_narrow_picture_is_shown_no_larger_than_others(page, tmp_path):
+    write_image(tmp_path / "narrow.png", np.zeros((3000, 1, 3), np.uint8))
+    _, picture, *_ = page.look(str(tmp_path / "narrow.png"), VISITOR)
+    assert read_image(picture).shape == (3000, 1, 3)
+
+
+def test_a_face_whose_upload_was_removed_is_named(page, tmp_path):
+    path = shutil.copy(ASTRONAUT, tmp_path / "me.png")
+    photo, *_ = page.look(str(path), VISITOR)
+    path.unlink()
+    with pytest.raises(gr.Error, match="me.png is gone: upload it again"):
+        page.put_back(photo, 1, 1.0, VISITOR)
+
+
 def test_the_photo_with_its_face_put_back_is_the_command_lines(page, here):
     infer(Options(infer_input=str(ASTRONAUT), faces="all", weights="shipped"))
     photo, *_ = page.look(str(ASTRONAUT), VISITOR)
@@ -133,12 +155,14 @@ def test_what_was_made_for_a_visitor_is_gone_when_he_leaves(page):
 def test_many_pictures_become_a_gallery_and_a_zip_and_bad_ones_are_named(page, faces, tmp_path):
     (tmp_path / "bad.png").write_text("no picture")
     shutil.copy(faces / "00.jpg", tmp_path / "bad2.txt")
+    shutil.copy(faces / "02.jpg", tmp_path / "00.jpg")
     paths = [faces / "00.jpg", faces / "01.jpg", tmp_path / "bad.png", tmp_path / "bad2.txt"]
+    paths.append(tmp_path / "00.jpg")
     words, gallery, archive = page.sharpen_all(list(map(str, paths)), VISITOR)
-    assert words.startswith("2 faces made sharp.")
+    assert words.startswith("3 results made.")
     assert "bad.png: can't be read as a picture" in words
     assert "Left out: 1 that are no pictures" in words
-    assert [name for _, name in gallery] == ["00", "01"]
+    assert [name for _, name in gallery] == ["00", "01", "5_00"]
     assert {"00.png", "01.png"} < set(zipfile.ZipFile(archive).namelist())
 
 
@@ -169,8 +193,9 @@ def test_a_training_is_shown_with_its_newest_sheet_and_followed(trained, tmp_pat
     assert np.array_equal(newest, read_image(trained[0] / "train" / "batch000012_out.png"))
     assert charts.count("<svg") >= 4 and options["batch_size"] == 4
     assert all(value == gr.skip() for value in watch.look(seen, True, 1))
-    follow, first = watch.sheet(1)
-    assert follow is False and not np.array_equal(read_image(first), newest)
+    follow, words, first = watch.sheet(1)
+    assert follow is False and "batch000000" in words
+    assert not np.array_equal(read_image(first), newest)
 
 
 def test_a_training_without_a_sheet_yet_leaves_the_slider_in_its_range(tmp_path):

@@ -80,6 +80,12 @@ def upload(page, path):
     page.find_element(By.CSS_SELECTOR, "#upload input[type=file]").send_keys(str(path))
 
 
+def shown(page):
+    """The addresses of the pictures of a result."""
+    images = page.find_elements(By.CSS_SELECTOR, "#slider img, #invented img, #compare img")
+    return {image.get_attribute("src") for image in images}
+
+
 def downloaded(page):
     """(the name, the content) of the result to download."""
     name, data = page.execute_async_script(DOWNLOADED) or ("", "")
@@ -89,11 +95,12 @@ def downloaded(page):
 def test_a_photo_is_made_sharp_as_on_the_command_line(page, here):
     upload(page, ASTRONAUT)
     until(lambda: "are invented" in words(page))
-    first = words(page)
+    first, pictures = words(page), shown(page)
     slider = page.find_element(By.CSS_SELECTOR, "#fidelity input[type=range]")
     slider.send_keys(Keys.ARROW_LEFT * 5)
     assert float(slider.get_attribute("value")) == 0.75
     until(lambda: words(page) != first)
+    until(lambda: len(shown(page)) == len(pictures) == 4 and not shown(page) & pictures)
     infer(Options(infer_input=str(ASTRONAUT), faces="all", fidelity=0.75, weights="shipped"))
     expected = Path("result.png").read_bytes()
     until(lambda: downloaded(page) == ("astronaut_small_srez.png", expected))
