@@ -36,7 +36,7 @@ README.md, "How good it is".
 
 What to type next:
   $(TYPED) --run infere --weights shipped -i me.jpg
-  $(TYPED) --run serve   # the same in the browser
+  $(TYPED) --run serve --weights shipped   # in the browser
   make run TRAIN_TIME=30$(if $(TO), TO=$(TO))
   $(if $(REAL),$(BIN)/tensorboard --logdir $(TO:%=%/)train,make run TO=real TRAIN_TIME=30   # once img_align_celeba.zip is here)
 endef

@@ -19,7 +19,7 @@ from srez.console import complain, counted, say
 from srez.files import printable
 from srez.photo.align import align_face, box_side, eyes_of_box, put_back
 from srez.photo.compare import comparison, with_boxes
-from srez.photo.jobs import Job, earlier_results, list_jobs, say_left
+from srez.photo.jobs import Job, count_left, earlier_results, list_jobs, say_left
 from srez.photo.tiles import as_graph, upscale_tiled
 from srez.pictures.image import (
     MAX_PIXELS,
@@ -46,10 +46,11 @@ NAMED = 3  # results in a line, if there are many
 def infer(options):
     """Enlarges the picture, or each one in the folder, that the options name.
 
-    Writes PNG to `infer_output`, and next to it a comparison of input, bicubic interpolation and
-    result. With `faces` "auto" the faces in a photo are enlarged, each by itself, and put back into
-    it. With `upscale_full` the whole picture is enlarged, `tile` pixels square at a time. With
-    `invented` the comparison shows where the faithful and the plausible result differ.
+    Writes to `infer_output`, by its suffix PNG, JPEG or WebP, and next to it a comparison of input,
+    bicubic interpolation and result. With `faces` "auto" the faces in a photo are enlarged, each by
+    itself, and put back into it. With `upscale_full` the whole picture is enlarged, `tile` pixels
+    square at a time. With `invented` the comparison shows where the faithful and the plausible
+    result differ.
 
     Raises:
         OSError: no checkpoint, no input, output over the input, or some pictures of a folder
@@ -83,7 +84,7 @@ def enlarge_all(jobs, enlarger):
     """
     for folder in {path.parent for job in jobs for path in (job.target, job.comparison)}:
         folder.mkdir(parents=True, exist_ok=True)
-    failures, said = [], set()
+    failures, said, earlier = [], set(), earlier_results(jobs)
     is_quiet = len(jobs) == 1 or not sys.stderr.isatty()
     with (
         concurrent.futures.ThreadPoolExecutor(min(os.cpu_count(), IN_FLIGHT)) as pool,
@@ -101,8 +102,9 @@ def enlarge_all(jobs, enlarger):
                 bar.update(len(part))
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
-            left = sum(not job.comparison.exists() for job in jobs)
-            say(f"Stopped, {counted(left, 'picture')} left: --infer_skip_existing goes on there.")
+            left = counted(count_left(jobs, earlier), "picture")
+            tip = "" if earlier else ": --infer_skip_existing goes on there"
+            say(f"Stopped, {left} left{tip}.")
             raise
     return failures
 

@@ -199,6 +199,10 @@ def test_ctrl_c_in_a_folder_keeps_what_is_whole_and_the_next_run_goes_on(
     with pytest.raises(KeyboardInterrupt):
         srez_infer.infer(Options(**flags))
     assert f"Stopped, {FACES - 2} pictures left: --infer_skip_existing" in capsys.readouterr().out
+    written.clear()
+    with pytest.raises(KeyboardInterrupt):  # over earlier results, which don't count
+        srez_infer.infer(Options(**flags))
+    assert f"Stopped, {FACES - 2} pictures left.\n" in capsys.readouterr().out
     monkeypatch.setattr(srez_infer, "write_image", write)
     times = {path: path.stat().st_mtime_ns for path in written}
     srez_infer.infer(Options(**flags, infer_skip_existing=True))

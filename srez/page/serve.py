@@ -37,7 +37,7 @@ MAX_FILES = 100  # pictures at a time
 SHOWN_SIDE = 1024  # pixels of a photo with its boxes, the longer side
 RESULT_SIDE = 512  # pixels; small pictures are magnified to that for the eye
 MARK = np.float32([1.0, 0.1, 0.8])  # what is invented: magenta, which no face has
-TRUE, NEARLY = 45.0, 35.0  # dB; differences of 1.4 and of 4.5 of 255 levels
+TRUE, NEARLY = 55.0, 35.0  # dB; differences of 0.5 and of 4.5 of 255 levels
 
 
 def serve(options):
@@ -155,7 +155,7 @@ class Page:
         with gr.Blocks(
             title="srez", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)
         ) as demo:
-            gr.Markdown(asset("intro.md"))
+            gr.Markdown(f"{asset('intro.md')}\nUsing the {self.networks.words}.")
             with gr.Tab("Photo"):
                 self._build_photo()
             with gr.Tab("Many"):

@@ -16,7 +16,7 @@ ASSETS = Path(__file__).parent / "assets"
 TEMPORARY = "srez_page_"  # what a server's folder of temporary files begins with
 # Nothing that the page asks the browser for may come from elsewhere, whatever Gradio does.
 POLICY = b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'"
-KEPT_SECONDS = 3600  # a temporary file, at most, while the server runs
+KEPT_SECONDS = 3600  # that an upload or a result is kept, at most
 MAX_WAITING = 64  # requests; further ones are refused
 
 
@@ -40,6 +40,8 @@ def launch(demo, options):
 
     Raises OSError: it can't listen at --serve_host and --serve_port.
     """
+    if ":" in options.serve_host:  # Gradio can't
+        raise OSError(f"--serve_host={options.serve_host}: give an IPv4 address, or a name")
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
     auth = None
     if options.serve_password:
@@ -75,7 +77,7 @@ def launch(demo, options):
             f"--serve_host={options.serve_host} --serve_port={options.serve_port}: "
             "can't listen there: give another port, or an address of this machine"
         ) from error
-    host = "localhost" if options.serve_host in ("0.0.0.0", "::") else options.serve_host
+    host = "localhost" if options.serve_host == "0.0.0.0" else options.serve_host
     return f"http://{host}:{options.serve_port}"
 
 

@@ -70,6 +70,11 @@ def earlier_results(jobs):
     return {path: _inode(path) for path in sorted(paths) if _inode(path) not in others}
 
 
+def count_left(jobs, earlier):
+    """How many jobs have no results yet but `earlier` ones."""
+    return sum(_inode(job.comparison) in (None, earlier.get(job.comparison)) for job in jobs)
+
+
 def say_left(earlier):
     """Names the earlier results that are still there and so don't belong to the new ones."""
     left = [path for path, file in earlier.items() if _inode(path) == file]

@@ -94,13 +94,22 @@ class Weights:
         """The generator as it was trained, between the two ends. Raises OSError as above."""
         generator = self._load(self.name)
         if fidelity != 1.0:  # https://arxiv.org/abs/1809.00219, section 3.4
-            if self.recipe != "modern":
-                raise OSError(
-                    "--fidelity and --invented need weights of --recipe=modern, and those of "
-                    f"{self.path} are of the original"
-                )
+            self.need_ends()
             _turn(generator, self._load("faithful"), generator, fidelity)
         return generator
+
+    @property
+    def has_ends(self):
+        """Whether there are a faithful and a plausible network."""
+        return self.recipe == "modern"
+
+    def need_ends(self):
+        """Raises OSError: they have no ends."""
+        if not self.has_ends:
+            raise OSError(
+                "--fidelity and --invented need weights of --recipe=modern, and those of "
+                f"{self.path} are of the original"
+            )
 
     def told(self, fidelity):
         """What a result's file tells of them: texts by name."""
@@ -153,7 +162,8 @@ class Networks:
     holds `lock` from the turn to the last result.
 
     Raises:
-        OSError: no checkpoint there, a damaged one, or none of --face_size.
+        OSError: no checkpoint there, a damaged one, none of --face_size, or --fidelity or
+            --invented without two ends.
     """
 
     def __init__(self, options):
@@ -172,7 +182,9 @@ class Networks:
         self.fidelity = options.fidelity
         self.invented = options.invented
         self.lock = threading.Lock()
-        self.has_ends = weights.recipe == "modern"
+        self.has_ends, self.words = weights.has_ends, weights.words
+        if self.invented or self.fidelity != 1.0:
+            weights.need_ends()
         say(f"Using the {weights.words}.")
         if options.weights == "auto" and not weights.is_boxed:
             say("--weights shipped takes those in the box.")

@@ -23,7 +23,7 @@ import pytest
 import srez_main
 from srez.options import Options
 from srez.page.serve import Page
-from srez.page.server import is_local, temporary_folder
+from srez.page.server import is_local, launch, temporary_folder
 from srez.page.training import Watch
 from srez.pictures.image import celeba_box, read_image, to_uint8, write_image
 from srez.quality.export import export
@@ -216,6 +216,17 @@ def test_without_a_training_it_says_how_to_start_one(tmp_path):
 )
 def test_an_address_is_local_or_not(host, local):
     assert is_local(host) is local
+
+
+def test_an_address_that_gradio_cannot_take_is_one_line(page):
+    with pytest.raises(OSError, match="^--serve_host=::1: give an IPv4 address, or a name$"):
+        launch(page.build(), Options(run="serve", serve_host="::1"))
+
+
+def test_a_fidelity_that_the_weights_lack_is_refused_before_the_page_opens(trained, tmp_path):
+    checkpoints = str(trained[0] / "checkpoint")
+    with pytest.raises(OSError, match="--fidelity and --invented need weights"):
+        Page(Options(run="serve", checkpoint_dir=checkpoints, fidelity=0.5), tmp_path)
 
 
 def test_the_folder_of_a_server_that_was_killed_is_removed(tmp_path, monkeypatch):

@@ -52,7 +52,9 @@ def test_it_begins_with_a_face_made_sharp_then_trains_and_makes_the_video(make):
     assert "--train_time 3 " in calls[1]
     *_, first, page, second, third = process.stdout.strip().splitlines()
     assert first == "  .venv/bin/python srez_main.py --run infere --weights shipped -i me.jpg"
-    assert page == "  .venv/bin/python srez_main.py --run serve   # the same in the browser"
+    assert (
+        page == "  .venv/bin/python srez_main.py --run serve --weights shipped   # in the browser"
+    )
     assert second.strip() == "make run TRAIN_TIME=30"
     assert third == "  make run TO=real TRAIN_TIME=30   # once img_align_celeba.zip is here"
     assert "For your own network\nleave out these two words." in process.stdout
