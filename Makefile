@@ -23,21 +23,22 @@ REAL := $(wildcard dataset img_align_celeba.zip)
 define NEXT
 
 Look at:
-  result_compare.png   the face in docs/astronaut_small.png, and made sharp
-  result_photo.png     the photo with that face put back
-  $(TO:%=%/)train/demo1.mp4      how your own network learned, sheet by sheet
+  sharp_compare.png   the face in docs/astronaut_small.png, and made sharp
+  sharp_photo.png     the photo with that face put back
+  $(TO:%=%/)train/demo1.mp4
+                      how your own network learned, sheet by sheet
 
 The weights in the box made that face (--weights shipped). For your own network
 $(if $(TO),give --checkpoint_dir $(TO)/checkpoint in place of,leave out) these two words.
-In three minutes it has learned colours and outlines only, and is often worse
-than bicubic interpolation. docs/sheet.png shows 12 minutes on drawn faces. Half
-an hour on photos of real ones gives sharp faces; true ones take hours: see
-README.md, "How good it is".
+Three minutes teach it colours and outlines only: it is often worse than bicubic
+interpolation. docs/sheet.png shows 12 minutes on drawn faces. Half an hour on
+photos of real ones gives sharp faces; true ones take hours: see README.md, "How
+good it is".
 
 What to type next:
   $(TYPED) --run infere --weights shipped -i me.jpg
   $(TYPED) --run serve --weights shipped   # in the browser
-  make run TRAIN_TIME=30$(if $(TO), TO=$(TO))
+  make run TRAIN_TIME=30$(if $(TO), TO=$(TO))   # minutes in all
   $(if $(REAL),$(BIN)/tensorboard --logdir $(TO:%=%/)train,make run TO=real TRAIN_TIME=30   # once img_align_celeba.zip is here)
 endef
 export NEXT
@@ -54,7 +55,7 @@ export STOPPED
 # Exit status 3: there is a run on other pictures or with other options.
 run: .venv/ready test.jpg
 	@echo "1 of 3: a face in a small photo, made sharp with the weights in the box"
-	@$(SREZ) --run infere --weights shipped -i docs/astronaut_small.png -o result.png
+	@$(SREZ) --run infere --weights shipped -i docs/astronaut_small.png -o sharp.png
 	@echo; echo "2 of 3: a training of $(TRAIN_TIME) min"
 	@$(TRAIN) || { status=$$?; [ $$status -ne 3 ] || echo "$$STOPPED"; exit $$status; }
 	@echo; echo "3 of 3: its video"

@@ -6,6 +6,7 @@ Read from top to bottom: jobs -> read -> faces, or the square -> upscale -> put 
 import concurrent.futures
 import dataclasses
 import itertools
+import math
 import os
 import sys
 from pathlib import Path
@@ -34,11 +35,14 @@ from srez.pictures.image import (
     write_image,
 )
 from srez.quality.descriptors import find_faces, missing
-from srez.quality.metrics import averages_back, shown
+from srez.quality.metrics import averages_back, trueness
 from srez.run.weights import Networks, upscale
 from srez_model import SCALE
 
 INVENTED = "Made by srez: the details are invented."  # in each result's file
+# From so many times the network's input on, plain interpolation of the whole face is nearer to the
+# truth: docs/QUALITY.md.
+TRUER = 1.5
 IN_FLIGHT = 4  # photos that are read or written at a time, at most: each takes memory
 NAMED = 3  # results in a line, if there are many
 
@@ -88,7 +92,7 @@ def enlarge_all(jobs, enlarger):
     is_quiet = len(jobs) == 1 or not sys.stderr.isatty()
     with (
         concurrent.futures.ThreadPoolExecutor(min(os.cpu_count(), IN_FLIGHT)) as pool,
-        tqdm.tqdm(total=len(jobs), unit="picture", disable=is_quiet) as bar,
+        tqdm.tqdm(total=len(jobs), unit=" pictures", disable=is_quiet) as bar,
     ):
         try:
             for at in range(0, len(jobs), enlarger.at_once):
@@ -115,16 +119,32 @@ class Part:
 
     `size` is the side of the results of the network that it is for. With `consistent` "on", not
     "off", its result shall average back to it: its pixels are free of JPEG's blocks and of noise.
+    `width` is in pixels that of the square from which `low_res` was made.
     """
 
     low_res: np.ndarray
     size: int
     consistent: str
+    width: int
 
     @property
     def kind(self):
         """What the parts have in common that go through a network together."""
         return self.size, self.consistent, self.low_res.shape
+
+    @property
+    def averaged(self):
+        """In words what `low_res` was averaged to, or "" if it was taken as it is."""
+        side = max(self.low_res.shape)
+        return f"averaged to {side}x{side}" if self.width > side else ""
+
+    @property
+    def tip(self):
+        """What is good to know of the result, if it is a face in a photo, or ""."""
+        least = math.ceil(TRUER * max(self.low_res.shape))
+        if self.width < least:
+            return ""
+        return f"A face of {least} pixels or more becomes sharper, not truer: docs/QUALITY.md."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +232,8 @@ class Faces:
         found, eyes = eyes, [eyes[number - 1] for number in numbers]
         widths = [widths[number - 1] for number in numbers]
         parts = [self._to_part(image, *face) for face in zip(eyes, widths, strict=True)]
-        words = f"{source}: {_faces_in_words(widths)}"
+        averaged = sorted({part.averaged for part in parts} - {""})
+        words = ", ".join([f"{source}: {_faces_in_words(widths, len(found))}", *averaged])
         return Item(job, parts, words, is_grey(image), notes, tuple(numbers), eyes, found)
 
     def _to_part(self, image, eyes, width):
@@ -220,7 +241,7 @@ class Faces:
         size = self.networks.size_for(width)
         # Reduced as much as it is enlarged again, it has lost its noise and JPEG's blocks.
         consistent = self.networks.consistent(size, width >= size)
-        return Part(align_face(image, eyes, size // SCALE), size, consistent)
+        return Part(align_face(image, eyes, size // SCALE), size, consistent, width)
 
     def _choose(self, widths, source):
         """The numbers of the faces to enlarge, counted from 1, and lines on the others."""
@@ -242,7 +263,8 @@ class Faces:
             ],
         }
         notes = [
-            f"{source}: {_faces_in_words(left)}:\n  {why}, left as is (--faces all makes all)"
+            f"{source}: {_faces_in_words(left, len(widths))}:\n  {why}, left as is "
+            "(--faces all makes all)"
             for why, left in others.items()
             if left
         ]
@@ -271,7 +293,7 @@ class Wholes:
                 "give a smaller picture, or do without --upscale_full"
             )
         consistent = self.networks.consistent(self.size, is_lossless(job.source))
-        part = Part(image / np.float32(255.0), self.size, consistent)
+        part = Part(image / np.float32(255.0), self.size, consistent, max(image.shape))
         exif = kept_exif(job.source)
         return Item(job, [part], source, is_grey(image), [], alpha=alpha, exif=exif)
 
@@ -307,10 +329,10 @@ def to_part(image, networks, lossless):
     low_res = tf.constant(crop[None], tf.float32) / 255.0
     inputs = size // SCALE
     if side > networks.sizes[-1] // SCALE:
-        how = f"{how}, averaged to {inputs}x{inputs}"
         low_res = tf.image.resize(low_res, (inputs, inputs), method="area")
     consistent = networks.consistent(size, side >= 2 * inputs or lossless())
-    return Part(low_res.numpy()[0], size, consistent), how
+    part = Part(low_res.numpy()[0], size, consistent, side)
+    return part, ", ".join(filter(None, [how, part.averaged]))
 
 
 def _without_failures(pool, function, calls, failures):
@@ -340,8 +362,8 @@ def write_results(item, outputs):
     for target, part, told, result in zip(targets, item.parts, item.told, results, strict=True):
         errors.append(averages_back(result, part.low_res))
         is_exact = target.suffix.lower() == ".png"
-        trueness = _trueness(part, errors[-1:]) if is_exact else ""
-        about = _about([told], SCALE, f"{INVENTED} {trueness}".rstrip())
+        comment = f"{INVENTED} {trueness(errors[-1:])}" if is_exact else INVENTED
+        about = _about([told], SCALE, comment)
         write_image(target, result, about, item.alpha, item.exif)
     named = [_name_and_size(*pair) for pair in zip(targets, results, strict=True)]
     named = ", ".join(named) if len(named) <= NAMED else f"{named[0]} to {named[-1]}"
@@ -356,10 +378,12 @@ def write_results(item, outputs):
         if len(item.found) > 1:
             grid = np.concatenate([with_boxes(image, item.found, grid.shape[1])[0], grid])
     write_image(job.comparison, grid)
-    lines.append(f"  {_trueness(item.parts[0], errors)}")
+    lines.append(f"  {trueness(errors)}")
     if len(outputs[0]) > 1:
-        lines.append(f"  Invented: {levels:.1f} of 255 levels on average.")
-    tips = [] if is_exact else ["JPEG and WebP lose a little of that: .png keeps it all."]
+        lines.append(f"  Invented, from --fidelity 0 to 1: {levels:.1f} of 255 levels on average.")
+    tips = [] if item.eyes is None else sorted({part.tip for part in item.parts} - {""})
+    if not is_exact:
+        tips.append("JPEG and WebP lose a little of that: .png keeps it all.")
     return [*item.notes, "\n".join(lines), *tips]
 
 
@@ -381,20 +405,12 @@ def _about(told, times, comment):
     return {"Software": software, "Comment": comment, "Factor": f"{times}"} | of_networks
 
 
-def _trueness(part, errors):
-    """How well results of parts like this average back, in words; LR-PSNRs in dB."""
-    least, most = (shown("lr_psnr", error) for error in (min(errors), max(errors)))
-    at = most if least == most else f"{least} to {most}"
-    if part.consistent == "on":
-        return f"Averages back to its input at {at}."
-    return f"Free of its input's noise, averages back to it at {at} only."
-
-
-def _faces_in_words(widths):
-    """How many faces there are, and how wide."""
+def _faces_in_words(widths, count):
+    """How many faces of `count` these are, and how wide."""
     *first, last = map(str, sorted(widths))
     listed = f"{', '.join(first)} and {last}" if first else last
-    return f"{counted(len(widths), 'face')}, {listed} pixels wide"
+    of_all = f"{len(widths)} of " if len(widths) < count else ""
+    return f"{of_all}{counted(count, 'face')}, {listed} pixels wide"
 
 
 def _name_and_size(path, image):

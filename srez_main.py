@@ -14,7 +14,7 @@ SHORT = (
 )
 
 try:
-    from srez.console import complain, guard_console, load_tensorflow
+    from srez.console import complain, guard_console, install, load_tensorflow
     from srez.flags import help_text, parse, usage, versions
 except ModuleNotFoundError as error:
     sys.exit(f"srez: {MISSING.format(error.name, sys.prefix)}")
@@ -79,7 +79,7 @@ def pack(options):
 def serve(options):
     """Open a page for photos, painting and a training's progress."""
     if not importlib.util.find_spec("gradio"):
-        raise OSError("--run serve needs Gradio: pip install -r requirements/page.txt")
+        raise OSError(f"--run serve needs Gradio: {install('page.txt')}")
     load_tensorflow()
     from srez.page.serve import serve
 

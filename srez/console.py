@@ -105,7 +105,12 @@ def _fitted(text, stream):
         return text
     width = shutil.get_terminal_size().columns - 1
     lines = text.split("\n")
-    return "\n".join(textwrap.fill(line, width, **_WRAPPING) if line else "" for line in lines)
+    # A command is left to the terminal, which breaks it so that it can be copied.
+    is_text = [line and not (line.startswith("  ") and MAIN.name in line) for line in lines]
+    return "\n".join(
+        textwrap.fill(line, width, **_WRAPPING) if breaks else line
+        for line, breaks in zip(lines, is_text, strict=True)
+    )
 
 
 def counted(number, noun):
@@ -128,10 +133,19 @@ def duration(seconds):
 
 def command(words):
     """A command line of srez with these words, as it has to be typed here."""
-    python = "python3"
-    if sys.prefix not in (sys.base_prefix, os.environ.get("VIRTUAL_ENV")):  # not activated
-        python = _from_here(sys.executable)
-    return f"{python} {_from_here(MAIN)} {words}"
+    return f"{_python()} {_from_here(MAIN)} {words}"
+
+
+def install(what):
+    """A command line that installs a package, or what a file of requirements/ lists."""
+    if what.endswith(".txt"):
+        what = f"-r {_from_here(MAIN.with_name('requirements') / what)}"
+    return f"{_python()} -m pip install {what}"
+
+
+def _python():
+    is_activated = sys.prefix in (sys.base_prefix, os.environ.get("VIRTUAL_ENV"))
+    return "python3" if is_activated else _from_here(sys.executable)
 
 
 def _from_here(path):

@@ -116,12 +116,16 @@ def test_a_command_is_as_it_has_to_be_typed(here, monkeypatch):
     monkeypatch.setattr(console, "MAIN", here / "srez_main.py")
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     assert console.command("--run demo") == ".venv/bin/python srez_main.py --run demo"
+    pip = ".venv/bin/python -m pip install"
+    assert console.install("face.txt") == f"{pip} -r requirements/face.txt"
+    assert console.install("'tensorflow[and-cuda]'") == f"{pip} 'tensorflow[and-cuda]'"
     monkeypatch.setenv("VIRTUAL_ENV", str(here / ".venv"))
     assert console.command("--run demo") == "python3 srez_main.py --run demo"
 
 
 def test_in_a_terminal_long_lines_are_broken_between_words_and_nowhere_else(tmp_path):
-    code = "say('one two-three four five\\n\\n  six seven'); complain('it is a/long/name/of-one')"
+    code = "say('one two-three four five\\n\\n  six seven\\n  python3 srez_main.py --run demo');"
+    code += "complain('it is a/long/name/of-one')"
     command = [sys.executable, "-c", SPEAK + code]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "16"}
     ours, theirs = os.openpty()
@@ -129,7 +133,9 @@ def test_in_a_terminal_long_lines_are_broken_between_words_and_nowhere_else(tmp_
         subprocess.run(command, stdout=theirs, stderr=theirs, env=environment, check=True)
         os.close(theirs)
         shown = terminal.read(4096).decode().replace("\r", "")
-    lines = ["one two-three", "  four five", "", "  six seven", "srez: it is"]
+    lines = ["one two-three", "  four five", "", "  six seven"]
+    lines += ["  python3 srez_main.py --run demo", "srez: it is"]  # a command, to be copied
     assert shown.splitlines() == [*lines, "  a/long/name/of-one"]
     process = subprocess.run(command, capture_output=True, env=environment, check=True, text=True)
-    assert process.stdout == "one two-three four five\n\n  six seven\n"
+    plain = "one two-three four five\n\n  six seven\n  python3 srez_main.py --run demo\n"
+    assert process.stdout == plain

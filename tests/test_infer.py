@@ -15,6 +15,7 @@ import srez.photo.align
 import srez.run.weights
 import srez_infer
 import srez_main
+from srez.console import install
 from srez.data.source import open_source
 from srez.files import sha256
 from srez.options import Options
@@ -128,7 +129,7 @@ def test_a_result_tells_how_it_was_made(run, trained, faces):
     [weights] = (trained[0] / "checkpoint" / "batch000012").glob("tensors.data*")
     with Image.open("result.png") as image:
         texts = image.text
-    assert texts.pop("Comment").startswith(f"{srez_infer.INVENTED} Averages back to its input at ")
+    assert texts.pop("Comment").startswith(f"{srez_infer.INVENTED} Made small again, it is ")
     assert texts == {
         "Software": f"srez {srez.__version__}",
         "Factor": "4",
@@ -447,7 +448,7 @@ def test_a_face_in_a_photo_is_enlarged_and_put_back(enlarge, photos, here, capsy
     assert difference[outside].max() == 0
     assert 1 < difference[70:150, 190:260].mean() < 20
     out = capsys.readouterr().out
-    assert "one.png (512x512): 1 face, 141 pixels wide\n  -> result.png (64x64)\n" in out
+    assert "one.png (512x512): 1 face, 141 pixels wide, averaged to 16x16\n  -> result.png" in out
     assert "result_photo.png (512x512)" in out
 
 
@@ -596,8 +597,10 @@ def test_each_face_goes_through_the_network_for_its_size(enlarge, group, here, c
     assert edges.sum() >= 2  # three faces from left to right, whichever are enlarged
     assert read_image("result_photo.png").shape == (4 * 400, 4 * 600, 3)
     out = capsys.readouterr().out
-    assert "1 face, 141 pixels wide:\n  larger than the 128 that srez makes, left as is" in out
-    assert "none.png (600x400): 2 faces, 16 and 60 pixels wide\n  -> result_1.png" in out
+    assert "1 of 3 faces, 141 pixels wide:\n  larger than the 128 that srez makes, left as" in out
+    words = "2 of 3 faces, 16 and 60 pixels wide, averaged to 32x32"
+    assert f"none.png (600x400): {words}\n  -> result_1.png" in out
+    assert "\n  Made small again, each is nearly its input: 40.65 to 46.11 dB.\n" in out
 
 
 @pytest.mark.parametrize(
@@ -617,12 +620,23 @@ def test_the_faces_asked_for_are_enlarged(enlarge, group, here, flags, names):
     assert [name for name in written if "all" not in flags.values() or name[7].isdigit()] == names
 
 
-@pytest.mark.parametrize(
-    ("width", "words"), [(127, "Free of its input's noise"), (128, "Averages")]
-)
-def test_a_face_is_exact_once_it_is_as_large_as_its_result(enlarge, group, capsys, width, words):
+@pytest.mark.parametrize(("width", "consistent"), [(127, "off"), (128, "on")])
+def test_a_face_is_exact_once_it_is_as_large_as_its_result(enlarge, group, width, consistent):
     enlarge(group, face_box=f"100,50,{width}", sizes=(64, 128))
-    assert f"\n  {words}" in capsys.readouterr().out
+    with Image.open("result.png") as image:
+        assert image.text["Consistent"] == consistent
+
+
+@pytest.mark.parametrize(
+    ("width", "averaged", "tip"), [(32, False, False), (47, True, False), (48, True, True)]
+)
+def test_a_face_that_is_made_smaller_first_is_said_to_be(
+    enlarge, group, capsys, width, averaged, tip
+):
+    enlarge(group, face_box=f"100,50,{width}", sizes=(64, 128))
+    out = capsys.readouterr().out
+    assert (f"1 face, {width} pixels wide, averaged to 32x32\n" in out) == averaged
+    assert ("A face of 48 pixels or more becomes sharper, not truer" in out) == tip
 
 
 def test_a_photo_grows_by_what_the_faces_that_were_made_need(enlarge, group, here):
@@ -668,7 +682,7 @@ def test_without_dlib_it_is_said_once_how_to_get_it(enlarge, photos, here, monke
     monkeypatch.setitem(sys.modules, "dlib", None)
     enlarge(photos, "out")
     out = capsys.readouterr().out
-    assert out.count("pip install -r requirements/face.txt") == 1
+    assert out.count(install("face.txt")) == 1
     assert out.count("the centred square") == 4
     assert sorted(os.listdir(here / "out")) == [
         *("compare", "none.png", "one.png", "turned.png", "two.png")

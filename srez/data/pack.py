@@ -84,7 +84,7 @@ def _pack_all(source, folder, shards):
         return _write_shard(source, path, numbers, advance)
 
     with (
-        tqdm.tqdm(total=len(source.names), unit="picture", disable=None) as bar,
+        tqdm.tqdm(total=len(source.names), unit=" pictures", disable=None) as bar,
         concurrent.futures.ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool,
     ):
         jobs = {pool.submit(job, *shard): shard[0] for shard in shards.items()}

@@ -75,7 +75,7 @@ def _draw_all(folder, seed, count):
 
 def _wait_for(processes, folder, count):
     """Waits for processes that draw so many faces into the folder, with a bar in a terminal."""
-    with tqdm.tqdm(total=count, unit="face", disable=None, dynamic_ncols=True) as bar:
+    with tqdm.tqdm(total=count, unit=" faces", disable=None, dynamic_ncols=True) as bar:
         for process in processes:
             while process.is_alive():
                 process.join(LOOK_PERIOD)

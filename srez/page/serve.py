@@ -28,7 +28,7 @@ from srez.photo.align import box_side
 from srez.photo.compare import INVENTED_GAIN, invented, with_boxes
 from srez.photo.jobs import Job, list_jobs
 from srez.pictures.image import read_image, to_uint8, write_image
-from srez.quality.metrics import averages_back, shown
+from srez.quality.metrics import averages_back, trueness
 from srez.run.weights import Networks
 from srez_infer import Faces, Item, enlarge_all, write_results
 
@@ -37,7 +37,6 @@ MAX_FILES = 100  # pictures at a time
 SHOWN_SIDE = 1024  # pixels of a photo with its boxes, the longer side
 RESULT_SIDE = 512  # pixels; small pictures are magnified to that for the eye
 MARK = np.float32([1.0, 0.1, 0.8])  # what is invented: magenta, which no face has
-TRUE, NEARLY = 55.0, 35.0  # dB; differences of 0.5 and of 4.5 of 255 levels
 
 
 def serve(options):
@@ -321,19 +320,9 @@ class Page:
                 f"**This face can't gain:** it is {photo.widths[number - 1]} pixels wide, and srez "
                 f"makes {largest}. Here it is made smaller first. Try a smaller one."
             )
-        value = averages_back(result, part.low_res)
-        decibels = shown("lr_psnr", value)
-        if value >= TRUE:
-            lines.append(
-                f"Made small again, the result **is** the input, pixel by pixel: {decibels}."
-            )
-        elif value >= NEARLY:
-            lines.append(f"Made small again, the result is nearly the input: {decibels}.")
-        else:
-            lines.append(
-                "Made small again, the result is the input without its noise, and so differs a "
-                f"little: {decibels}."
-            )
+        elif part.tip:
+            lines.append(part.tip)
+        lines.append(trueness([averages_back(result, part.low_res)]))
         if levels is not None:
             lines.append(
                 f"**The details are invented**, {levels:.1f} of 255 levels on average: plausible, "

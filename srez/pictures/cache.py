@@ -115,7 +115,7 @@ def _made(path, source, bad_images):
 def _fill(crops, source, bad_images):
     """Loads all pictures into `crops`; gives which of them are bad [N]."""
     bad = np.zeros(len(crops), bool)
-    with tqdm.tqdm(total=len(crops), unit="picture", disable=None) as bar:
+    with tqdm.tqdm(total=len(crops), unit=" pictures", disable=None) as bar:
         for numbers, *loaded in load_crops(source, range(len(crops)), bad_images):
             crops[numbers], bad[numbers] = loaded
             bar.update(len(numbers))

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from srez.console import install
+
 # The detector knows faces from 80 pixels on. So a small picture is searched enlarged, and a very
 # large one reduced: 16 megapixels take a second.
 SEARCH_SIDE = 4000  # pixels of the searched picture's longer side, at most
@@ -27,7 +29,7 @@ def missing():
     names = ("dlib", "face_recognition_models")
     if all(importlib.util.find_spec(name) for name in names):
         return ""
-    return "faces need two more packages: pip install -r requirements/face.txt"
+    return f"faces need two more packages: {install('face.txt')}"
 
 
 def find_faces(image):

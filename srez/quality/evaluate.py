@@ -38,10 +38,10 @@ CHUNK = 32  # pictures at a time
 SHEET_FACES = 6
 LEAST_FRECHET = 258  # pictures: each half needs more than the 128 dimensions of a descriptor
 PROTOCOL = (
-    "The test pictures' plain centre crops, uint8 after rounding (the inputs too), RGB, no border "
-    "cut. PSNR, SSIM (tf.image.ssim, mean over the channels), LR-PSNR (the output averaged over "
-    "4x4 squares against the input) and sharpness (mean gradient over the truth's) are means over "
-    "the pictures, with 95 % bootstrap intervals of the mean."
+    "The test pictures' crops as in training, without jitter, uint8 after rounding (the inputs "
+    "too), RGB, no border cut. PSNR, SSIM (tf.image.ssim, mean over the channels), LR-PSNR (the "
+    "output averaged over 4x4 squares against the input) and sharpness (mean gradient over the "
+    "truth's) are means over the pictures, with 95 % bootstrap intervals of the mean."
 )
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "pillow")
 
@@ -76,7 +76,7 @@ def evaluate(options):
     make_folder(options.evaluation_dir)
     evaluation = measure(source, split.test, generator, weights.sample_size)
     evaluation.metrics |= {
-        "protocol": PROTOCOL,
+        "protocol": f"{PROTOCOL} {_how(weights, options)}",
         "source": source.label,
         "split": split.note,
         "training_pictures": len(split.train),
@@ -106,7 +106,7 @@ def measure(source, files, generator, sample_size):
     tables = {method: [] for method in METHODS}
     found = {method: [] for method in (*METHODS, "truth")}
     good = []
-    with tqdm.tqdm(total=len(files), unit="picture", disable=None) as bar:
+    with tqdm.tqdm(total=len(files), unit=" pictures", disable=None) as bar:
         for at in range(0, len(files), CHUNK):
             part = files[at : at + CHUNK]
             numbers, *pair = load_pictures(source, part, sample_size, bad_images)
@@ -144,6 +144,14 @@ def enlarge(method, low_res, generator):
     return to_uint8(np.asarray(interpolate(low_res, RESIZE_METHODS[method])))
 
 
+def _how(weights, options):
+    """How srez's outputs are made, in words."""
+    free = options.consistent == "off"
+    made = "as the network gives them" if free else "made to average back to their inputs"
+    ends = f", with --fidelity {options.fidelity:g}" if weights.has_ends else ""
+    return f"srez's outputs are {made} (--consistent {'off' if free else 'on'}){ends}."
+
+
 def _joined(parts):
     """Figures of many parts, dicts of arrays, as one."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -176,7 +184,7 @@ def _sheets(source, order, generator, sample_size):
 
     A row per face: input, bicubic interpolation, srez, truth.
     """
-    count = min(SHEET_FACES, len(order))
+    count = max(min(SHEET_FACES, len(order) // 3), 1)
     middle = (len(order) - count) // 2
     chosen = {
         "best": order[:count],

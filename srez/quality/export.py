@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from srez.console import say
+from srez.console import install, say
 from srez.files import atomic_path
 from srez.run.weights import load_generator
 from srez_model import UpConv2DTranspose
@@ -34,9 +34,7 @@ def export(options):
     """
     missing = [name for name in ("onnx", "tf2onnx") if not importlib.util.find_spec(name)]
     if options.export_format == "onnx" and missing:
-        raise OSError(
-            "--export_format=onnx needs more packages: pip install -r requirements/export.txt"
-        )
+        raise OSError(f"--export_format=onnx needs more packages: {install('export.txt')}")
     suffix = SUFFIXES[options.export_format]
     path = Path(options.export_output.removesuffix(suffix) + suffix)
     _refuse_replacing(path, options.export_format)

@@ -35,15 +35,17 @@ BETTER = {  # the smaller, the better
 }
 LIMITS = (
     "The details are invented. They are plausible, and they are not what was in front of the "
-    "camera: 256 pixels can't tell what 4,096 looked like.",
+    "camera: one pixel can't tell what sixteen looked like.",
     "Never use the result to identify anyone, or as evidence of anything.",
     "The figures hold for pictures like those measured. Other cameras, poses, ages and skin "
     "colours may come out worse, and look like the training pictures.",
 )
 LOSSES = {  # of either recipe
+    "L1": "gene_l1_loss",
     "G": "gene_loss",
     "D, real": "disc_real_loss",
     "D, generated": "disc_fake_loss",
+    "features": "gene_feature_loss",
     "adversarial": "gene_adversarial_loss",
     "D": "disc_loss",
 }

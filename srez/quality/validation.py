@@ -6,7 +6,7 @@ import tensorflow as tf
 from srez.console import counted, say
 from srez.pictures.image import to_uint8
 from srez.pictures.resize import interpolate
-from srez.quality.metrics import figures, shown
+from srez.quality.metrics import figures, sharpness_match, shown
 from srez.run.checkpoint import checkpoint_name
 from srez.run.weights import upscale
 
@@ -36,8 +36,9 @@ class Validation:
         """(figures by TensorBoard name, what is best now); {} without faces.
 
         `best` is what was best before: None, or a dict with the checkpoint's "name", "score" and
-        "figures". The score is SSIM times sharpness, or divided by it if above 1: like the truth in
-        structure, and neither softer nor harder. A blurred picture can't win, nor can noise.
+        "figures". The score is SSIM times how near the sharpness is to the truth's everywhere: like
+        the truth in structure, and neither softer nor harder. A blurred picture can't win, nor can
+        noise.
         """
         if self._faces is None:
             return {}, best
@@ -47,10 +48,18 @@ class Validation:
             self._baseline = _means(figures(bicubic, high_res, low_res))
         images = to_uint8(upscale(network, low_res))
         found = _means(figures(images, high_res, low_res))
-        score = found["ssim"] * min(found["sharpness"], 1.0 / max(found["sharpness"], 1e-6))
+        match = float(np.mean(sharpness_match(images / 255.0, high_res)))
+        score = found["ssim"] * match
+        if best and "match" not in best:  # its score was another, before 2026-12
+            best = None
         is_best = best is None or score > best["score"]
         if is_best:
-            best = {"name": checkpoint_name(batch), "score": score, "figures": found}
+            best = {
+                "name": checkpoint_name(batch),
+                "score": score,
+                "match": match,
+                "figures": found,
+            }
         rank = "the best so far" if is_best else f"the best was {best['score']:.3f}"
         say(
             f"Validation at batch {batch:,} on {counted(len(low_res), 'picture')}:\n"

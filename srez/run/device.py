@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from srez.console import counted, say
+from srez.console import counted, install, say
 
 # How Linux names the instructions that multiply bfloat16 on x86 and Arm CPUs.
 _BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -32,8 +32,8 @@ def set_up(log_device_placement, deterministic=False):
         return details.get("device_name", gpus[0].name)
     if shutil.which("nvidia-smi"):
         say(
-            "An NVIDIA GPU seems to be here, but TensorFlow can't use it: "
-            f'pip install "tensorflow[and-cuda]=={tf.__version__}"'
+            "An NVIDIA GPU seems to be here, but TensorFlow can't use it:\n  "
+            + install(f'"tensorflow[and-cuda]=={tf.__version__}"')
         )
     bound = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))  # Linux knows
     return counted(len(bound(0)), "CPU core")

@@ -223,7 +223,7 @@ def say_where(train_dir, checkpoint_dir):
     }
     say(
         f"Sheets and logs are in {train_dir}, checkpoints in {checkpoint_dir}.\n"
-        "What to run next:\n"
+        "What to run for its video, and for a picture of yours by this network:\n"
         f"  {command('--run demo' + flags['train_dir'])}\n"
         f"  {command('--run infere -i me.jpg' + flags['checkpoint_dir'])}"
     )

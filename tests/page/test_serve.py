@@ -21,6 +21,7 @@ import onnxruntime
 import pytest
 
 import srez_main
+from srez.console import install
 from srez.options import Options
 from srez.page.serve import Page
 from srez.page.server import is_local, launch, temporary_folder
@@ -243,7 +244,7 @@ def test_without_gradio_it_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert srez_main.main(["srez_main.py", "--run", "serve"]) == 1
     assert capsys.readouterr().err == (
-        "srez: --run serve needs Gradio: pip install -r requirements/page.txt\n"
+        "srez: --run serve needs Gradio: {}\n".format(install("page.txt"))
     )
 
 

@@ -7,6 +7,7 @@ from skimage import data
 
 import srez.drawn.faces
 import srez.quality.descriptors
+from srez.console import install
 
 EYES = [[204, 102.5], [247, 105]]  # of the astronaut in her picture of 512x512 pixels
 
@@ -79,4 +80,4 @@ def test_descriptors_take_any_number_of_faces_of_any_size(monkeypatch):
 def test_nothing_is_missing_here_and_without_dlib_it_says_what_to_install(monkeypatch):
     assert srez.quality.descriptors.missing() == ""
     monkeypatch.setitem(sys.modules, "dlib", None)
-    assert srez.quality.descriptors.missing().endswith("pip install -r requirements/face.txt")
+    assert srez.quality.descriptors.missing().endswith(f": {install('face.txt')}")

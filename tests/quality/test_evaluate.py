@@ -68,6 +68,8 @@ def test_the_card_has_the_data_the_training_and_the_figures(evaluated, metrics):
     psnr = metrics["rows"]["srez"]["psnr"]["mean"]
     assert [line for line in lines if line.startswith(f"| srez | {psnr:.2f} dB |")]
     assert lines[-6] == "## Limits"
+    assert "four times in each direction,\n16x16 to 64x64 pixels, and" in card
+    assert "made to average back to their inputs (--consistent on)." in card
     assert "{" not in card
 
 
@@ -131,7 +133,7 @@ def test_sheets_go_from_best_to_worst(faces, monkeypatch):
 
     found = [first_psnr(sheet) for sheet in evaluation.sheets.values()]
     ordered = np.sort(psnr)[::-1]
-    assert found == pytest.approx([ordered[0], ordered[4], ordered[8]], abs=0.01)
+    assert found == pytest.approx([ordered[0], ordered[5], ordered[10]], abs=0.01)
 
 
 def test_a_run_without_a_checkpoint_is_one_line(tmp_path):
@@ -149,6 +151,7 @@ def test_a_run_of_the_recipe_modern_has_its_own_curves_and_options(trained_moder
     report = (tmp_path / "evaluation" / "report.html").read_text()
     assert "<title>Losses</title>" in report and ">adversarial</text>" in report
     card = (tmp_path / "evaluation" / "MODEL_CARD.md").read_text()
+    assert "(--consistent on), with --fidelity 1." in card
     assert "`--recipe modern`" in card and "`--l1_batches 6`" in card
     assert "--noise_level" not in card
     with open(folder / "train" / "losses.csv", newline="") as file:

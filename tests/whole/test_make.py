@@ -55,7 +55,7 @@ def test_it_begins_with_a_face_made_sharp_then_trains_and_makes_the_video(make):
     assert (
         page == "  .venv/bin/python srez_main.py --run serve --weights shipped   # in the browser"
     )
-    assert second.strip() == "make run TRAIN_TIME=30"
+    assert second.strip() == "make run TRAIN_TIME=30   # minutes in all"
     assert third == "  make run TO=real TRAIN_TIME=30   # once img_align_celeba.zip is here"
     assert "For your own network\nleave out these two words." in process.stdout
     assert max(map(len, process.stdout.splitlines())) <= 80
@@ -79,7 +79,7 @@ def test_a_second_run_has_folders_of_its_own(make):
     process, calls = make("TO=second")
     folders = "--train_dir second/train --checkpoint_dir second/checkpoint"
     assert all(call.endswith(folders) for call in calls[1:])
-    assert "  make run TRAIN_TIME=30 TO=second\n" in process.stdout
+    assert "  make run TRAIN_TIME=30 TO=second   # minutes in all\n" in process.stdout
     words = (
         "For your own network\ngive --checkpoint_dir second/checkpoint in place of these two words."
     )
