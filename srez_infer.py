@@ -6,26 +6,24 @@ Read from top to bottom: jobs -> read -> faces, or the square -> upscale -> put 
 import concurrent.futures
 import dataclasses
 import itertools
-import math
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 import tqdm
 
 import srez
 from srez.console import complain, counted, say
 from srez.files import printable
-from srez.photo.align import align_face, box_side, eyes_of_box, put_back
+from srez.photo.align import box_side, eyes_of_box, put_back
 from srez.photo.compare import comparison, with_boxes
 from srez.photo.jobs import Job, count_left, earlier_results, list_jobs, say_left
+from srez.photo.prepare import Part, face_part, picture_part
 from srez.photo.tiles import as_graph, upscale_tiled
 from srez.pictures.image import (
     MAX_PIXELS,
     celeba_box,
-    centre_square,
     is_grey,
     is_lossless,
     kept_exif,
@@ -40,9 +38,6 @@ from srez.run.weights import Networks, upscale
 from srez_model import SCALE
 
 INVENTED = "Made by srez: the details are invented."  # in each result's file
-# From so many times the network's input on, plain interpolation of the whole face is nearer to the
-# truth: docs/QUALITY.md.
-TRUER = 1.5
 IN_FLIGHT = 4  # photos that are read or written at a time, at most: each takes memory
 NAMED = 3  # results in a line, if there are many
 
@@ -71,9 +66,9 @@ def infer(options):
     enlarger = Wholes(networks, options.tile) if options.upscale_full else Faces(networks, options)
     earlier = earlier_results(jobs)
     failures = enlarge_all(jobs, enlarger)
-    say_left(earlier)
     if failures and not Path(options.infer_input).is_dir():
         raise failures[0]
+    say_left(earlier)
     for failure in failures:
         complain(failure)
     if failures:
@@ -111,40 +106,6 @@ def enlarge_all(jobs, enlarger):
             say(f"Stopped, {left} left{tip}.")
             raise
     return failures
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """What goes through a network: a picture or a face, `low_res` [h, w, 3] in [0, 1].
-
-    `size` is the side of the results of the network that it is for. With `consistent` "on", not
-    "off", its result shall average back to it: its pixels are free of JPEG's blocks and of noise.
-    `width` is in pixels that of the square from which `low_res` was made.
-    """
-
-    low_res: np.ndarray
-    size: int
-    consistent: str
-    width: int
-
-    @property
-    def kind(self):
-        """What the parts have in common that go through a network together."""
-        return self.size, self.consistent, self.low_res.shape
-
-    @property
-    def averaged(self):
-        """In words what `low_res` was averaged to, or "" if it was taken as it is."""
-        side = max(self.low_res.shape)
-        return f"averaged to {side}x{side}" if self.width > side else ""
-
-    @property
-    def tip(self):
-        """What is good to know of the result, if it is a face in a photo, or ""."""
-        least = math.ceil(TRUER * max(self.low_res.shape))
-        if self.width < least:
-            return ""
-        return f"A face of {least} pixels or more becomes sharper, not truer: docs/QUALITY.md."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,12 +154,12 @@ class Faces:
             if len(eyes) > 0:
                 return self._faces(job, image, source, eyes)
             found = "" if tip else "no face found: "
-        part, how = to_part(image, self.networks, lambda: is_lossless(job.source))
+        part, how = picture_part(image, self.networks, lambda: is_lossless(job.source))
         notes = [tip] if tip else []
         return Item(job, [part], f"{source}, {found}{how}", is_grey(image), notes)
 
     def enlarge(self, items):
-        """Yields each item with a tuple of each network's result [4h, 4w, 3] for each part."""
+        """Yields each item with a list for each part: each network's result [4h, 4w, 3]."""
         parts = [part for item in items for part in item.parts]
         outputs = [None] * len(parts)
         for kind in sorted({part.kind for part in parts}):
@@ -231,17 +192,10 @@ class Faces:
             return Item(job, [], source, is_grey(image), notes)
         found, eyes = eyes, [eyes[number - 1] for number in numbers]
         widths = [widths[number - 1] for number in numbers]
-        parts = [self._to_part(image, *face) for face in zip(eyes, widths, strict=True)]
+        parts = [face_part(image, pair, self.networks) for pair in eyes]
         averaged = sorted({part.averaged for part in parts} - {""})
         words = ", ".join([f"{source}: {_faces_in_words(widths, len(found))}", *averaged])
         return Item(job, parts, words, is_grey(image), notes, tuple(numbers), eyes, found)
-
-    def _to_part(self, image, eyes, width):
-        """The Part of a face that is `width` pixels wide in its photo."""
-        size = self.networks.size_for(width)
-        # Reduced as much as it is enlarged again, it has lost its noise and JPEG's blocks.
-        consistent = self.networks.consistent(size, width >= size)
-        return Part(align_face(image, eyes, size // SCALE), size, consistent, width)
 
     def _choose(self, widths, source):
         """The numbers of the faces to enlarge, counted from 1, and lines on the others."""
@@ -298,7 +252,7 @@ class Wholes:
         return Item(job, [part], source, is_grey(image), [], alpha=alpha, exif=exif)
 
     def enlarge(self, items):
-        """Yields each item with a tuple of each network's result uint8 [4h, 4w, 3]."""
+        """Yields each item with a list for its part: each network's result uint8 [4h, 4w, 3]."""
         margin = self.networks.weights(self.size).margin
         for item in items:
             [part] = item.parts
@@ -308,31 +262,6 @@ class Wholes:
             graphs = self._graphs[part.consistent]
             output = [upscale_tiled(graph, part.low_res, self.tile, margin) for graph in graphs]
             yield item.with_told(self.networks), [output]
-
-
-def to_part(image, networks, lossless):
-    """The Part that a picture, uint8 [H, W, 3], is for the run.weights.Networks; how, in words.
-
-    A picture that is no larger than the largest network's input is taken as it is. A 178x218
-    picture is taken for an aligned CelebA one: its box. From any other the largest centred square
-    is taken. These are averaged to the network's input. `lossless` tells whether the picture's file
-    holds its pixels as they are; averages over 2x2 pixels and more are exact anyway.
-    """
-    side = max(image.shape[:2])
-    how, crop = "taken as it is", image
-    if side > networks.sizes[-1] // SCALE:
-        how, crop = "the dataset's box", celeba_box(image)
-        if crop is None:
-            how, crop = "the centred square", centre_square(image)
-        side = len(crop)
-    size = networks.size_for(side)
-    low_res = tf.constant(crop[None], tf.float32) / 255.0
-    inputs = size // SCALE
-    if side > networks.sizes[-1] // SCALE:
-        low_res = tf.image.resize(low_res, (inputs, inputs), method="area")
-    consistent = networks.consistent(size, side >= 2 * inputs or lossless())
-    part = Part(low_res.numpy()[0], size, consistent, side)
-    return part, ", ".join(filter(None, [how, part.averaged]))
 
 
 def _without_failures(pool, function, calls, failures):

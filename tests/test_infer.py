@@ -20,6 +20,7 @@ from srez.data.source import open_source
 from srez.files import sha256
 from srez.options import Options
 from srez.photo.jobs import list_jobs
+from srez.photo.prepare import picture_part
 from srez.pictures.image import GAP, TITLE_HEIGHT, celeba_box, read_image
 from srez.pictures.load import load_pictures
 from srez.run.weights import BOX, choose_weights
@@ -64,7 +65,7 @@ def comparison_shape(rows=1, side=256, photo=None):
 def part_of(image, *sizes, lossless=True):
     """The Part of a picture for networks of the sizes, or of 64."""
     networks = FewNetworks(*(sizes or (64,)))
-    return srez_infer.to_part(image, networks, lambda: lossless)[0]
+    return picture_part(image, networks, lambda: lossless)[0]
 
 
 @pytest.fixture
@@ -528,6 +529,9 @@ def test_what_an_earlier_run_left_beside_new_results_is_named(enlarge, photos, c
     assert capsys.readouterr().out.splitlines().count(left) == 1
     enlarge(photos / "two.png")
     assert "Left from before, not of this run: result.png." in capsys.readouterr().out
+    with pytest.raises(OSError, match="--face=3"):
+        enlarge(photos / "two.png", face=3)
+    assert "Left from before" not in capsys.readouterr().out  # an error says all
 
 
 def test_what_an_earlier_run_left_in_a_folder_is_counted(enlarge, here, capsys):

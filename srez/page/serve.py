@@ -23,7 +23,7 @@ from srez.drawn.faces import draw_face
 from srez.files import printable
 from srez.page.draw import Drawing
 from srez.page.server import KEPT_SECONDS, asset, is_local, launch, temporary_folder
-from srez.page.training import Watch
+from srez.page.training import Training
 from srez.photo.align import box_side
 from srez.photo.compare import INVENTED_GAIN, invented, with_boxes
 from srez.photo.jobs import Job, list_jobs
@@ -77,7 +77,7 @@ def _serve(options, ended):
 
 
 class OneByOne(Faces):
-    """Faces of one request: it has the networks for itself, and a fidelity of its own."""
+    """Enlarges the faces of one request, at its own fidelity, while all others wait."""
 
     def enlarge(self, items):
         """As that of Faces, a list."""
@@ -162,7 +162,7 @@ class Page:
             with gr.Tab("Draw"):
                 self.drawing.build()
             with gr.Tab("Training") as tab:
-                Watch(self.options.train_dir, self.folder).build(tab)
+                Training(self.options.train_dir, self.folder).build(tab)
             demo.unload(self.leave)
         return demo
 
@@ -225,18 +225,11 @@ class Page:
                 min_width=280,
                 elem_id="slider",
             )
-            invented = _picture(
-                "What is invented (magenta)",
-                "invented",
-                visible=self.networks.has_ends,
-            )
+            words = "What is invented (magenta)"
+            invented = _picture(words, "invented", visible=self.networks.has_ends)
         compare = _picture("Comparison", "compare")
-        return (
-            slider,
-            invented,
-            compare,
-            gr.File(label="Download", interactive=False, elem_id="files"),
-        )
+        files = gr.File(label="Download", interactive=False, elem_id="files")
+        return slider, invented, compare, files
 
     def _examples(self):
         face = self.folder / "drawn.png"

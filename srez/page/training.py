@@ -11,7 +11,7 @@ from srez.quality.report import curves, template
 SECONDS = 3  # between two looks
 
 
-class Watch:
+class Training:
     """A training in `train_dir`, under way or done; what is shown is copied to a `folder`."""
 
     def __init__(self, train_dir, folder):

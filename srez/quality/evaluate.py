@@ -68,7 +68,13 @@ def evaluate(options):
     """
     generator, weights = load_generator(options)
     run, trained = weights.run, weights.run["options"]
-    source = open_source(options.dataset or trained["dataset"])
+    dataset = options.dataset or trained["dataset"]
+    if weights.is_boxed and not options.dataset and not Path(dataset).exists():
+        raise FileNotFoundError(
+            f"the weights in the box were trained on {dataset}, and it is not here: give the "
+            "--dataset to measure them on"
+        )
+    source = open_source(dataset)
     if "files" in run:
         split = resumed_split(weights.path, run["files"], source)
     else:  # the box knows no names

@@ -25,7 +25,7 @@ from srez.console import install
 from srez.options import Options
 from srez.page.serve import Page
 from srez.page.server import is_local, launch, temporary_folder
-from srez.page.training import Watch
+from srez.page.training import Training
 from srez.pictures.image import celeba_box, read_image, to_uint8, write_image
 from srez.quality.export import export
 from srez.run.weights import Networks
@@ -187,7 +187,7 @@ def test_anything_but_a_grid_is_no_painting(page, pixels):
 
 
 def test_a_training_is_shown_with_its_newest_sheet_and_followed(trained, tmp_path):
-    watch = Watch(trained[0] / "train", tmp_path)
+    watch = Training(trained[0] / "train", tmp_path)
     seen, words, _, sheet, charts, options = watch.look(None, True, 1)
     assert "**batch000012**" in words
     newest = read_image(sheet)
@@ -201,13 +201,13 @@ def test_a_training_is_shown_with_its_newest_sheet_and_followed(trained, tmp_pat
 
 def test_a_training_without_a_sheet_yet_leaves_the_slider_in_its_range(tmp_path):
     (tmp_path / "losses.csv").write_text("batch\n")
-    _, words, number, sheet, *_ = Watch(tmp_path, tmp_path).look(None, True, 1)
+    _, words, number, sheet, *_ = Training(tmp_path, tmp_path).look(None, True, 1)
     assert "no sheet yet" in words and sheet is None
     assert number.minimum <= number.value <= number.maximum
 
 
 def test_without_a_training_it_says_how_to_start_one(tmp_path):
-    _, words, *_ = Watch(tmp_path / "train", tmp_path).look(None, True, 1)
+    _, words, *_ = Training(tmp_path / "train", tmp_path).look(None, True, 1)
     assert "No training in" in words and "--run train" in words
 
 

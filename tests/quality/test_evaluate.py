@@ -143,6 +143,12 @@ def test_a_run_without_a_checkpoint_is_one_line(tmp_path):
     assert not (tmp_path / "evaluation").exists()
 
 
+def test_the_box_without_its_pictures_asks_for_others(tmp_path):
+    process = run_main("--run", "evaluate", "--weights=shipped", cwd=tmp_path)
+    assert process.returncode == 1
+    assert "were trained on img_align_celeba.zip, and it is not here: give" in process.stderr
+
+
 def test_a_run_of_the_recipe_modern_has_its_own_curves_and_options(trained_modern, tmp_path):
     folder = trained_modern[0]
     flags = [f"--checkpoint_dir={folder / 'checkpoint'}", f"--train_dir={folder / 'train'}"]
