@@ -150,6 +150,8 @@ def browser():
     options = webdriver.ChromeOptions()
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
         options.add_argument(argument)
+    for camera in ("device", "ui"):  # Chromium's own, which shows a colour and a clock
+        options.add_argument(f"--use-fake-{camera}-for-media-stream")
     options.binary_location = shutil.which("chromium")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = webdriver.ChromeService(shutil.which("chromedriver"))

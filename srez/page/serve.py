@@ -313,7 +313,7 @@ class Page:
                 f"**This face can't gain:** it is {photo.widths[number - 1]} pixels wide, and srez "
                 f"makes {largest}. Here it is made smaller first. Try a smaller one."
             )
-        elif part.tip:
+        elif photo.widths and part.tip:
             lines.append(part.tip)
         lines.append(trueness([averages_back(result, part.low_res)]))
         if levels is not None:

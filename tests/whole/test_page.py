@@ -27,6 +27,10 @@ if (!link) done(null);
 else fetch(link.href).then(answer => answer.arrayBuffer()).then(
   data => done([link.download, btoa(String.fromCharCode(...new Uint8Array(data)))]))"""
 
+COPY = """const [url, done] = arguments;
+fetch(url).then(answer => answer.blob())
+  .then(data => navigator.clipboard.write([new ClipboardItem({'image/png': data})]))
+  .then(() => done('copied'), done)"""
 COLOURS = """const title = document.querySelector('h1');
 let ground = title;
 const colour = () => getComputedStyle(ground).backgroundColor;
@@ -72,12 +76,22 @@ def words(page):
     return page.find_element(By.ID, "words").text
 
 
-def upload(page, path):
+def clear(page):
     for button in page.find_elements(By.CSS_SELECTOR, "#upload button[aria-label='Clear']"):
         button.click()
         until(lambda: not words(page))
+
+
+def upload(page, path):
+    clear(page)
     until(lambda: page.find_elements(By.CSS_SELECTOR, "#upload input[type=file]"))
     page.find_element(By.CSS_SELECTOR, "#upload input[type=file]").send_keys(str(path))
+
+
+def press(page, name):
+    """Presses a button of the upload, once it is there."""
+    path = f"//*[@id='upload']//button[@aria-label='{name}' or contains(., '{name}')]"
+    until(lambda: page.find_elements(By.XPATH, path))[0].click()
 
 
 def shown(page):
@@ -126,6 +140,27 @@ def test_of_several_faces_one_is_chosen(page, here):
     first, _ = page.find_elements(By.CSS_SELECTOR, "#face input[type=radio]")
     first.click()
     until(lambda: downloaded(page) == results[0])
+
+
+def test_a_picture_is_pasted(page, server):
+    rights = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    page.execute_cdp_cmd("Browser.grantPermissions", rights | {"origin": server[1]})
+    data = base64.b64encode(ASTRONAUT.read_bytes()).decode()
+    assert page.execute_async_script(COPY, f"data:image/png;base64,{data}") == "copied"
+    clear(page)
+    press(page, "Paste from clipboard")
+    until(lambda: "clipboard.png (48x48): 1 face, 20 pixels wide" in words(page))
+
+
+def test_a_picture_comes_from_the_camera(page):
+    clear(page)
+    press(page, "Capture from camera")
+    press(page, "Click to Access Webcam")
+    until(lambda: page.execute_script("return document.querySelector('#upload video').videoWidth"))
+    press(page, "capture photo")
+    until(lambda: "no face found: the centred square" in words(page))
+    clear(page)
+    press(page, "Upload file")
 
 
 def test_a_bad_upload_is_named_and_the_page_goes_on(page, tmp_path):
