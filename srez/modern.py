@@ -93,7 +93,7 @@ class Modern:
         return ops.minimum(MAX_DECAY, batch / (batch + WARM_UP))
 
     def averages(self, batch, stage):
-        """[(average, network, decay)]: what moves towards which weights; a float32 batch's."""
+        """[(average, network, decay)]: which weights move towards which; `batch` is float32."""
         moves = [(self.average, self.generator, self.decay(batch))]
         return moves if stage == ADVERSARIAL else [*moves, (self.faithful, self.average, 0.0)]
 

@@ -251,7 +251,8 @@ class Options:
     invented: bool = _enlarging(
         False,
         _SWITCH,
-        "Show what is invented, in the comparison: where the two ends of --fidelity differ.",
+        "Show what is invented, in the comparison: where the two ends of --fidelity differ. For "
+        "weights of --recipe=modern.",
     )
     infer_batch: int = _enlarging(
         16, _whole(1), "Pictures of a folder that go through the network at a time."
@@ -271,8 +272,8 @@ class Options:
     face_box: str | None = _enlarging(
         None,
         _BOX,
-        "Where a face is that is not found: x and y of the left upper corner of the square around "
-        "it, chin and forehead included, and its side, in pixels.",
+        "Where a face is, if it isn't found: x and y of the upper left corner of a square around "
+        "it, from forehead to chin, and the square's side, in pixels.",
         "what is found",
     )
     face_max: int = _enlarging(
@@ -320,7 +321,7 @@ class Options:
         1.0,
         _SHARE,
         "From 0, true to the pixels, to 1, plausible detail: how far the weights go from those of "
-        "the recipe modern's first stage to the final ones.",
+        "the first stage to the final ones. For weights of --recipe=modern, as those in the box.",
     )
 
     evaluation_dir: str = _results("evaluation", _PATH, "Folder for what --run evaluate finds.")

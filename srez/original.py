@@ -46,11 +46,11 @@ class Original:
         return optimizer
 
     def stage(self, batch):
-        """There is one stage."""
+        """The stage of the training at a batch: there is only one."""
         return 1
 
     def averages(self, batch, stage):
-        """[(average, network, decay)]: what moves towards which weights; a float32 batch's."""
+        """[(average, network, decay)]: which weights move towards which; `batch` is float32."""
         decay = tf.minimum(self.options.ema, (1.0 + batch) / (10.0 + batch))
         return [(self.average, self.generator, decay)]
 
