@@ -23,10 +23,9 @@ REAL := $(wildcard dataset img_align_celeba.zip)
 define NEXT
 
 Look at:
-  sharp_compare.png   the face in docs/astronaut_small.png, and made sharp
-  sharp_photo.png     the photo with that face put back
-  $(TO:%=%/)train/demo1.mp4
-                      how your own network learned, sheet by sheet
+  sharp_compare.png: the face in docs/astronaut_small.png, and made sharp
+  sharp_photo.png: the photo with that face put back
+  $(TO:%=%/)train/demo1.mp4: how your own network learned, sheet by sheet
 
 The weights in the box made that face (--weights shipped). For your own network
 $(if $(TO),give --checkpoint_dir $(TO)/checkpoint in place of,leave out) these two words.
@@ -35,7 +34,7 @@ interpolation. docs/sheet.png shows 12 minutes on drawn faces. Half an hour on
 photos of real ones gives sharp faces; true ones take hours: see README.md, "How
 good it is".
 
-What to type next:
+What to type next (me.jpg is a photo with small faces, under 128 pixels wide):
   $(TYPED) --run infere --weights shipped -i me.jpg
   $(TYPED) --run serve --weights shipped   # in the browser
   make run TRAIN_TIME=30$(if $(TO), TO=$(TO))   # minutes in all
@@ -77,7 +76,7 @@ test.jpg: | .venv/ready
 .venv/ready: requirements.txt requirements/face.txt requirements/page.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "srez needs Python 3.11 or later, and \
 	$(PYTHON) is " + sys.version.split()[0] + ": give another, as make PYTHON=python3.11 run")'
-	@echo "Set-up, once: all goes into .venv, some 2 GB in a few minutes."
+	@echo "Set-up, once: all goes into .venv, some 3 GB in a few minutes."
 	@echo "  1 of 5: a Python environment"
 	@$(PYTHON) -m venv --clear .venv
 	@echo "  2 of 5: TensorFlow, the largest part"

@@ -153,7 +153,7 @@ class Faces:
             eyes = () if tip else self._find(image, source)
             if len(eyes) > 0:
                 return self._faces(job, image, source, eyes)
-            found = "" if tip else "no face found: "
+            found = "" if tip else "no face found (--face_box tells where one is): "
         part, how = picture_part(image, self.networks, lambda: is_lossless(job.source))
         notes = [tip] if tip else []
         return Item(job, [part], f"{source}, {found}{how}", is_grey(image), notes)
@@ -193,15 +193,19 @@ class Faces:
         found, eyes = eyes, [eyes[number - 1] for number in numbers]
         widths = [widths[number - 1] for number in numbers]
         parts = [face_part(image, pair, self.networks) for pair in eyes]
-        averaged = sorted({part.averaged for part in parts} - {""})
-        words = ", ".join([f"{source}: {_faces_in_words(widths, len(found))}", *averaged])
+        brought = " and ".join(sorted({part.brought for part in parts} - {""}))
+        words = f"{source}: {_faces_in_words(widths, len(found))}"
+        words += f", {brought}" if brought else ""
         return Item(job, parts, words, is_grey(image), notes, tuple(numbers), eyes, found)
 
     def _choose(self, widths, source):
         """The numbers of the faces to enlarge, counted from 1, and lines on the others."""
         options, largest = self.options, self.networks.sizes[-1]
         if options.face > len(widths):
-            raise OSError(f"--face={options.face}: {source}: {counted(len(widths), 'face')} found")
+            raise OSError(
+                f"--face={options.face}: {source}: {counted(len(widths), 'face')} found; "
+                "--face_box tells where another is"
+            )
         if options.face:
             return [options.face], []
         if options.faces == "all" or options.face_box:
@@ -283,7 +287,7 @@ def write_results(item, outputs):
     """
     job = item.job
     if not item.parts:
-        return list(item.notes)
+        return ["\n".join([*item.notes, "  Nothing is written for it."])]
     if item.is_grey:
         outputs = [list(map(to_grey, output)) for output in outputs]
     results = [result for result, *_ in outputs]
@@ -335,9 +339,11 @@ def _about(told, times, comment):
 
 
 def _faces_in_words(widths, count):
-    """How many faces of `count` these are, and how wide."""
-    *first, last = map(str, sorted(widths))
+    """How many faces of `count` these are, and how wide, from left to right."""
+    *first, last = map(str, widths)
     listed = f"{', '.join(first)} and {last}" if first else last
+    if len(widths) > NAMED:
+        listed = f"{min(widths)} to {max(widths)}"
     of_all = f"{len(widths)} of " if len(widths) < count else ""
     return f"{of_all}{counted(count, 'face')}, {listed} pixels wide"
 

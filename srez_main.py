@@ -77,7 +77,7 @@ def pack(options):
 
 
 def serve(options):
-    """Open a page for photos, painting and a training's progress."""
+    """Serve a page for photos, painting and trainings."""
     if not importlib.util.find_spec("gradio"):
         raise OSError(f"--run serve needs Gradio: {install('page.txt')}")
     load_tensorflow()

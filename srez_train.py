@@ -334,6 +334,7 @@ class Run:
 
     def evaluate(self, batch):
         """Measures the average on the validation faces, logs it, and saves it if it is the best."""
+        self.progress.announce("measuring")
         self._refresh_average(batch, self.options.evaluate_period, **CHECKPOINT_STATISTICS)
         rows, best = self.validation.measure(batch, self.network, self.best)
         if rows:

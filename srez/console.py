@@ -52,7 +52,7 @@ class Console:
     def write(self, text):
         """Writes whole lines, or leaves them out; returns the text's length."""
         self._line += text
-        if text.endswith("\n"):
+        if text.endswith(("\n", "\r")):  # a bar ends with \r, and others write after it
             self.flush()
         return len(text)
 

@@ -78,7 +78,8 @@ def versions():
 def help_text(runs):
     """The page that --help shows, 80 columns wide; `runs` is a dict of words by command."""
     lines = ["Examples:", EXAMPLES, "", "Commands:"]
-    lines += [f"  --run {name:<9} {words}" for name, words in runs.items()]
+    names = {words: [name for name in runs if runs[name] == words] for words in runs.values()}
+    lines += [f"  --run {' or '.join(names[words]):<16} {words}" for words in names]
     for group, fields in _groups().items():
         lines += ["", f"{group}:"]
         for field in fields:

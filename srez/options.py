@@ -315,7 +315,8 @@ class Options:
         _one_of("auto", "on", "off"),
         "on: results average back to their input, in training's sheets and measurements too; "
         "off: what the network gives; auto: off for a face out of a photo that is smaller than the "
-        "result, and for a JPEG less than half as wide as the result, else on.",
+        "result, and for a JPEG less than half as wide as the result, if the network was trained "
+        "with --degrade; else on.",
     )
     fidelity: float = _enlarging(
         1.0,

@@ -139,3 +139,9 @@ def test_in_a_terminal_long_lines_are_broken_between_words_and_nowhere_else(tmp_
     process = subprocess.run(command, capture_output=True, env=environment, check=True, text=True)
     plain = "one two-three four five\n\n  six seven\n  python3 srez_main.py --run demo\n"
     assert process.stdout == plain
+
+
+def test_the_end_of_a_bar_is_written_at_once(tmp_path):
+    with open(tmp_path / "stderr", "w") as stream:
+        assert console.Console(stream, "stderr").write("100%\r") == 5
+        assert (tmp_path / "stderr").read_bytes() == b"100%\r"

@@ -449,7 +449,7 @@ def test_a_face_in_a_photo_is_enlarged_and_put_back(enlarge, photos, here, capsy
     assert difference[outside].max() == 0
     assert 1 < difference[70:150, 190:260].mean() < 20
     out = capsys.readouterr().out
-    assert "one.png (512x512): 1 face, 141 pixels wide, averaged to 16x16\n  -> result.png" in out
+    assert "one.png (512x512): 1 face, 141 pixels wide, brought to 16x16\n  -> result.png" in out
     assert "result_photo.png (512x512)" in out
 
 
@@ -561,7 +561,10 @@ def test_a_folder_s_photos_of_an_earlier_run_are_named_where_no_faces_are_wanted
 def test_without_a_face_the_centred_square_is_taken_and_that_is_said(enlarge, photos, here, capsys):
     enlarge(photos / "none.png")
     assert sorted(os.listdir(here)) == ["result.png", "result_compare.png"]
-    assert "no face found: the centred square" in capsys.readouterr().out
+    assert (
+        "no face found (--face_box tells where one is): the centred square"
+        in capsys.readouterr().out
+    )
 
 
 def test_faces_off_takes_the_centred_square_of_any_photo(enlarge, photos, here, capsys):
@@ -602,7 +605,7 @@ def test_each_face_goes_through_the_network_for_its_size(enlarge, group, here, c
     assert read_image("result_photo.png").shape == (4 * 400, 4 * 600, 3)
     out = capsys.readouterr().out
     assert "1 of 3 faces, 141 pixels wide:\n  larger than the 128 that srez makes, left as" in out
-    words = "2 of 3 faces, 16 and 60 pixels wide, averaged to 32x32"
+    words = "2 of 3 faces, 16 and 60 pixels wide, brought to 32x32"
     assert f"none.png (600x400): {words}\n  -> result_1.png" in out
     assert "\n  Made small again, each is nearly its input: 40.65 to 46.11 dB.\n" in out
 
@@ -639,7 +642,7 @@ def test_a_face_that_is_made_smaller_first_is_said_to_be(
 ):
     enlarge(group, face_box=f"100,50,{width}", sizes=(64, 128))
     out = capsys.readouterr().out
-    assert (f"1 face, {width} pixels wide, averaged to 32x32\n" in out) == averaged
+    assert (f"1 face, {width} pixels wide, brought to 32x32\n" in out) == averaged
     assert ("A face of 48 pixels or more becomes sharper, not truer" in out) == tip
 
 

@@ -32,7 +32,7 @@ def test_help_exits_0_and_names_every_option_within_80_columns(capsys):
     assert srez_main.main(["srez_main.py", "--help"]) == 0
     out = capsys.readouterr().out
     assert all(f"  --{name}  " in out for name in FIELDS)
-    assert all(f"  --run {name} " in out for name in srez_main.MODES)
+    assert all(f"  --run {name} " in out or f" or {name} " in out for name in srez_main.MODES)
     assert max(map(len, out.splitlines())) <= 80
 
 

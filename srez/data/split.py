@@ -8,6 +8,7 @@ import numpy as np
 
 from srez.console import counted, say
 from srez.data.parts import PARTITION, base_name
+from srez.options import FIELDS
 
 MAX_VALIDATION = 256  # pictures; more would only slow down the validation
 
@@ -58,7 +59,9 @@ def split_source(source, test_vectors, random_seed, batch_size):
             say(f"Warning: the pictures of {source.label} are {note}: are the names others?")
     else:
         train, validation, test = (np.flatnonzero(parts == part) for part in range(3))
-        note = f"split by {PARTITION}, whatever --test_vectors"
+        note = f"split by {PARTITION}"
+        if test_vectors != FIELDS["test_vectors"].default:
+            note += ", whatever --test_vectors"
         if absent:
             note += f"; {absent:,} of its names have no picture here"
         if 2 * known < count:

@@ -35,18 +35,20 @@ class Part:
         return self.size, self.consistent, self.low_res.shape
 
     @property
-    def averaged(self):
-        """In words what `low_res` was averaged to, or "" if it was taken as it is."""
+    def brought(self):
+        """In words what `low_res` was brought to, or "" if it was taken as it is."""
         side = max(self.low_res.shape)
-        return f"averaged to {side}x{side}" if self.width > side else ""
+        return f"brought to {side}x{side}" if self.width != side else ""
 
     @property
     def tip(self):
         """What is good to know of the result, if it is a face in a photo, or ""."""
         least = math.ceil(TRUER * max(self.low_res.shape))
-        if self.width < least:
-            return ""
-        return f"A face of {least} pixels or more becomes sharper, not truer: docs/QUALITY.md."
+        if self.width > self.size:
+            return f"A face of more than {self.size} pixels loses: it is made smaller first."
+        if self.width >= least:
+            return f"A face of {least} pixels or more becomes sharper, not truer: docs/QUALITY.md."
+        return ""
 
 
 def picture_part(image, networks, lossless):
@@ -71,7 +73,7 @@ def picture_part(image, networks, lossless):
         low_res = tf.image.resize(low_res, (inputs, inputs), method="area")
     consistent = networks.consistent(size, side >= 2 * inputs or lossless())
     part = Part(low_res.numpy()[0], size, consistent, side)
-    return part, ", ".join(filter(None, [how, part.averaged]))
+    return part, ", ".join(filter(None, [how, part.brought]))
 
 
 def face_part(image, eyes, networks):

@@ -36,7 +36,7 @@ def upscale_tiled(network, image, tile, margin):
     result = np.empty((SCALE * height, SCALE * width, channels), np.uint8)
     corners = [(top, left) for top in range(0, height, tile) for left in range(0, width, tile)]
     quiet = len(corners) == 1 or not sys.stderr.isatty()
-    for top, left in tqdm.tqdm(corners, unit=" tiles", leave=False, disable=quiet):
+    for top, left in tqdm.tqdm(corners, unit="tile", leave=False, disable=quiet):
         rows, inner_rows = _span(top, tile, margin, height)
         columns, inner_columns = _span(left, tile, margin, width)
         images = np.asarray(network(image[None, rows, columns]))

@@ -115,6 +115,10 @@ class Progress:
         """A context whose time is that of sheets, measurements and checkpoints, not of batches."""
         return self._speed.apart()
 
+    def announce(self, work):
+        """Says in the bar what takes the time until the next batch."""
+        self._bar.set_description_str(f"batch {self.batch:,}, {work}")
+
     def advance(self, batch, scalars):
         """Counts a batch; shows every tenth with its `scalars`, tensors by TensorBoard name.
 

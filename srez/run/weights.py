@@ -69,8 +69,8 @@ class Weights:
 
     @property
     def knows_degraded(self):
-        """Whether the network may be used without the projection."""
-        return self.recipe == "original" or self.run["options"].get("degrade", 0.0) > 0.0
+        """Whether the network was trained on inputs that are no exact averages, too."""
+        return self.recipe == "modern" and self.run["options"].get("degrade", 0.0) > 0.0
 
     @property
     def margin(self):
@@ -84,7 +84,7 @@ class Weights:
             OSError: the file is damaged, the recipe has no such ends, or it was trained through the
                 projection alone.
         """
-        if consistent == "off" and not self.knows_degraded:
+        if consistent == "off" and self.recipe == "modern" and not self.knows_degraded:
             raise OSError(
                 f"--consistent=off: {self.path} was trained with --degrade=0, on exact inputs alone"
             )
@@ -108,7 +108,7 @@ class Weights:
         if not self.has_ends:
             raise OSError(
                 "--fidelity and --invented need weights of --recipe=modern, and those of "
-                f"{self.path} are of the original"
+                f"{self.path} are of the original: --weights shipped has them"
             )
 
     def told(self, fidelity):

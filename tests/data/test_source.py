@@ -12,6 +12,7 @@ import srez.data.source
 from srez.data.parts import PARTITION
 from srez.data.source import open_source
 from srez.data.split import split_source
+from srez.options import FIELDS
 from tests.conftest import FACES
 from tests.odd_files import zipped
 
@@ -195,6 +196,8 @@ def test_the_list_of_celeba_splits_a_folder(folder):
     assert len(split.train) == FACES - 3
     assert "1 of its names have no picture here" in split.note
     assert "whatever --test_vectors" in split.note
+    usual = _split(open_source(folder), test_vectors=FIELDS["test_vectors"].default)
+    assert "--test_vectors" not in usual.note
 
 
 def test_the_list_of_celeba_splits_a_zip_whose_names_have_folders(faces, tmp_path):

@@ -130,6 +130,13 @@ def test_the_larger_network_needs_not_average_back_to_noise(faces):
     assert errors["off"] < 0.95 * errors["on"]
 
 
+def test_only_networks_that_know_degraded_inputs_go_without_the_projection(run):
+    own = srez.run.weights.Networks(Options(checkpoint_dir=str(run)))  # of the original recipe
+    assert own.consistent(96, False) == "on"
+    shipped = srez.run.weights.Networks(Options(weights="shipped"))
+    assert [shipped.consistent(128, is_exact) for is_exact in (True, False)] == ["on", "off"]
+
+
 def test_weights_that_know_exact_inputs_only_are_refused_for_others():
     weights = srez.run.weights.choose_weights("checkpoint", "shipped")
     assert weights.knows_degraded
