@@ -1,10 +1,10 @@
 """Measures weights on inputs that are no exact averages: python3 -m bench.degraded DATASET SIZE.
 
-SIZE is the side of the results, 64 or 128, of the weights in the box; a third argument is the
---checkpoint_dir of a run to measure in their place. Each test picture is made smaller in five ways,
-as in a small face of a photo. Writes bench/results/degradedSIZE.csv, a row for each way and what
-enlarges it, the means of all figures, and a sheet of each way for skimage's astronaut,
-docs/degradedSIZE.webp. Needs requirements/bench.txt and requirements/face.txt.
+SIZE is the side of the results, 64 or 128, of the weights in the box. Each test picture is made
+smaller in five ways, as in a small face of a photo. Writes bench/results/degradedSIZE.csv, a row
+for each way and what enlarges it, the means of all figures, and a sheet of each way for skimage's
+astronaut, docs/degradedSIZE.webp. A third argument is the --checkpoint_dir of a run to measure in
+their place, whose rows are printed only. Needs requirements/bench.txt and requirements/face.txt.
 """
 
 import io
@@ -24,7 +24,7 @@ from srez.pictures.load import eight_bit, load_pictures
 from srez.pictures.resize import interpolate, shrink
 from srez.quality.descriptors import descriptors, find_faces
 from srez.quality.metrics import TITLES, frechet_distance, identity_distance
-from srez.run.weights import load_generator, upscale
+from srez.run.weights import choose_weights, load_generator, upscale
 from srez_model import SCALE
 
 NOISE = 5.0  # levels, the standard deviation
@@ -47,8 +47,9 @@ def main(dataset, size, checkpoint_dir=None):
             means = mean_figures(images, low_res, high_res)
             rows.append((way, name, *means.values(), *np.round(distances, 4)))
             print(*rows[-1], flush=True)
-    write_table(f"degraded{size}", ("made smaller by", "enlarged by", *TITLES), rows)
-    _draw(options)
+    if not checkpoint_dir:
+        write_table(f"degraded{size}", ("made smaller by", "enlarged by", *TITLES), rows)
+        _draw(options)
 
 
 def ways(high_res):
@@ -69,12 +70,18 @@ def ways(high_res):
 
 
 def enlarged(low_res, options, is_exact):
-    """Yields (name, uint8 images) of bicubic interpolation and of both ends of the fidelity."""
+    """Yields (name, uint8 images) of bicubic interpolation and of both ends of the fidelity.
+
+    For a network without ends, of the original recipe, these are --consistent on and off.
+    """
     yield "bicubic", to_uint8(np.asarray(interpolate(low_res)))
-    for fidelity in (0.0, 1.0):
-        flags = vars(options) | {"fidelity": fidelity, "consistent": "on" if is_exact else "off"}
-        generator, _ = load_generator(Options(**flags))
-        yield f"fidelity {fidelity:g}", to_uint8(upscale(generator, low_res))
+    rest = {"consistent": "on" if is_exact else "off"}
+    ends = {f"fidelity {value:g}": rest | {"fidelity": value} for value in (0.0, 1.0)}
+    if not choose_weights(options.checkpoint_dir, options.weights, options.sample_size).has_ends:
+        ends = {f"consistent {value}": {"consistent": value} for value in ("on", "off")}
+    for name, flags in ends.items():
+        generator, _ = load_generator(Options(**vars(options) | flags))
+        yield name, to_uint8(upscale(generator, low_res))
 
 
 def _packed(image):

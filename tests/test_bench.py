@@ -9,6 +9,7 @@ import tensorflow as tf
 from bench import degraded, precision, scaling, speed, textbook
 from srez.options import Options
 from srez.pictures.image import write_image
+from srez.quality.metrics import lr_psnr
 from tests.conftest import ROOT
 
 ROUNDS = {
@@ -158,3 +159,12 @@ def test_inputs_are_made_smaller_in_five_ways():
     for way, images in found.items():
         assert images.dtype == np.float32 and images.shape == (2, 16, 16, 3)
         assert way == "averages" or np.abs(images - averages).max() > 0.02
+
+
+def test_a_run_of_the_original_recipe_is_measured_with_and_without_the_projection(trained):
+    low_res = np.random.default_rng(0).random((2, 16, 16, 3), np.float32)
+    run = Options(checkpoint_dir=str(trained[0] / "checkpoint"), weights="ema")
+    found = dict(degraded.enlarged(low_res, run, is_exact=True))
+    assert list(found) == ["bicubic", "consistent on", "consistent off"]
+    errors = [lr_psnr(images / 255, low_res).mean() for images in list(found.values())[1:]]
+    assert errors[0] > errors[1] + 5
