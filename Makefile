@@ -20,6 +20,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 TENSORFLOW := $(shell sed -n 's/^tensorflow==/tensorflow$(if $(shell command -v nvidia-smi),[and-cuda])==/p' requirements.txt)
 REAL := $(wildcard dataset img_align_celeba.zip)
 
+COMMA := ,
+
 define NEXT
 
 Look at:
@@ -34,11 +36,14 @@ interpolation. docs/sheet.png shows 12 minutes on drawn faces. Half an hour on
 photos of real ones gives sharp faces; true ones take hours: see README.md, "How
 good it is".
 
-What to type next (me.jpg is a photo with small faces, under 128 pixels wide):
+What to type next, for a photo me.jpg whose faces are up to 128 pixels wide:
   $(TYPED) --run infere --weights shipped -i me.jpg
-  $(TYPED) --run serve --weights shipped   # in the browser
-  make run TRAIN_TIME=30$(if $(TO), TO=$(TO))   # minutes in all
-  $(if $(REAL),$(BIN)/tensorboard --logdir $(TO:%=%/)train,make run TO=real TRAIN_TIME=30   # once img_align_celeba.zip is here)
+for a page in the browser:
+  $(TYPED) --run serve --weights shipped
+for 30 minutes of training in all:
+  make run TRAIN_TIME=30$(if $(TO), TO=$(TO))
+$(if $(REAL),for the training's curves:,for real faces$(COMMA) once img_align_celeba.zip is here:)
+  $(if $(REAL),$(BIN)/tensorboard --logdir $(TO:%=%/)train,make run TO=real TRAIN_TIME=30)
 endef
 export NEXT
 

@@ -72,11 +72,13 @@ def infer(options):
     for failure in failures:
         complain(failure)
     if failures:
-        raise OSError(f"{len(failures)} of {len(jobs)} pictures failed, the others are written")
+        raise OSError(f"{len(failures)} of {len(jobs)} pictures failed, the others are done")
 
 
-def enlarge_all(jobs, enlarger):
+def enlarge_all(jobs, enlarger, tell=say):
     """Does the jobs with a Faces or Wholes; returns the OSErrors of those that failed.
+
+    Tells what was done: with another function than `say` there is no bar, either.
 
     So many pictures are in memory as go through the network together, and their results are
     written before the next ones are read. After Ctrl-C, what is being read or written is finished.
@@ -84,7 +86,7 @@ def enlarge_all(jobs, enlarger):
     for folder in {path.parent for job in jobs for path in (job.target, job.comparison)}:
         folder.mkdir(parents=True, exist_ok=True)
     failures, said, earlier = [], set(), earlier_results(jobs)
-    is_quiet = len(jobs) == 1 or not sys.stderr.isatty()
+    is_quiet = len(jobs) == 1 or tell is not say or not sys.stderr.isatty()
     with (
         concurrent.futures.ThreadPoolExecutor(min(os.cpu_count(), IN_FLIGHT)) as pool,
         tqdm.tqdm(total=len(jobs), unit=" pictures", disable=is_quiet) as bar,
@@ -96,7 +98,7 @@ def enlarge_all(jobs, enlarger):
                 written = _without_failures(pool, write_results, enlarger.enlarge(items), failures)
                 for line in itertools.chain(*written):
                     if line not in said:  # a tip is the same for all
-                        say(line)
+                        tell(line)
                     said.add(line)
                 bar.update(len(part))
         except KeyboardInterrupt:

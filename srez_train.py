@@ -269,8 +269,9 @@ class Run:
                 if shown:
                     self._check(batch)
                     self.watch.warn(batch, shown)
-                # In words, before the last sheet and measurement, which take their time.
                 stop, done = stopping.now(progress), progress.done
+                if stop:
+                    progress.end()
                 if self.cluster.is_chief:
                     with progress.apart():
                         self._write_what_is_due(batch, stop, finished=stop and not stopping.signal)
@@ -279,6 +280,7 @@ class Run:
             saved = f"Saved at batch {batch}: the same command goes on from there."
             say(saved if batch else "Stopped before the first batch.")
             raise SystemExit(128 + stopping.signal)
+        done, _ = done.split("\n")
         say(f"Finished: {done}\n{progress.waiting_share:.2%} of the time was waiting for data.")
         say_where(self.options.train_dir, self.options.checkpoint_dir)
 

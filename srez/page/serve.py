@@ -177,7 +177,7 @@ class Page:
             1,
             self.options.fidelity,
             step=0.05,
-            label="From 0, exact to the pixels, to 1, plausible detail",
+            label="From 0, true to the pixels, to 1, plausible detail",
             visible=self.networks.has_ends,
             elem_id="fidelity",
         )
@@ -199,7 +199,7 @@ class Page:
         with gr.Row():
             with gr.Column():
                 upload = gr.Image(
-                    label="Your picture: drop it, paste it, choose a file, or use the camera",
+                    label="Your picture",
                     sources=["upload", "clipboard", "webcam"],
                     type="filepath",
                     image_mode=None,
@@ -357,7 +357,7 @@ class Page:
             jobs = list_jobs(str(inputs), str(outputs), True)
         except OSError as error:
             raise gr.Error("None of these files is a picture", print_exception=False) from error
-        failures = enlarge_all(jobs, self.faces(self.options.fidelity))
+        failures = enlarge_all(jobs, self.faces(self.options.fidelity), tell=str)  # not a word
         shutil.rmtree(inputs)
         made = sorted(outputs.glob("*.png"))
         archive = folder / "srez.zip"

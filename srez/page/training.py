@@ -24,7 +24,7 @@ class Training:
         follow = gr.Checkbox(True, label="Follow it: show the newest sheet", elem_id="follow")
         number = gr.Slider(1, 2, 1, step=1, label="Sheet", visible=False, elem_id="number")
         sheet = gr.Image(
-            label="Test faces: input, bicubic, srez, truth",
+            label="Test faces",
             format="png",
             interactive=False,
             buttons=["download", "fullscreen"],

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from srez.photo.align import box_corners
-from srez.photo.tiles import middle
+from srez.photo.tiles import SAMPLE_SIDE, middle
 from srez.pictures.image import GAP, TITLE_HEIGHT, titled_grid, to_uint8
 from srez.pictures.resize import interpolate
 
@@ -21,8 +21,11 @@ def comparison(inputs, outputs, numbers=()):
     `numbers` stand in the rows, if there are any: those of the faces, as in `with_boxes`.
     """
     rows, levels = zip(*map(_row, inputs, outputs), strict=True)
-    sizes = {f" {image.shape[1]}x{image.shape[0]}" for image in inputs}
-    titles = (f"input{sizes.pop() if len(sizes) == 1 else ''}", "bicubic", "srez", "invented")
+    sizes = {f"input {image.shape[1]}x{image.shape[0]}" for image in inputs}
+    title = sizes.pop() if len(sizes) == 1 else "input"
+    if max(side for image in inputs for side in image.shape) > SAMPLE_SIDE:
+        title = "middle of input"
+    titles = (title, "bicubic", "srez", "invented")
     columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
     picture = Image.fromarray(titled_grid(dict(zip(titles, columns, strict=False))))
     for row, number in enumerate(numbers):

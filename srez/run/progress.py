@@ -30,7 +30,7 @@ class Totals:
     minutes: float | None
 
     def reached(self, batch, seconds):
-        """Which total is reached, in two lines of words; "" if the training has to go on."""
+        """Which total is reached, and what to do, in a line each; "" if it has to go on."""
         if 0 < self.batches <= batch:
             done, flag = f"{batch:,} of {counted(self.batches, 'batch')}", "--train_batches"
         elif self.minutes is not None and seconds >= 60 * self.minutes:
@@ -77,12 +77,13 @@ class Progress:
         self._says_speed = True
         self._bar = None
         self._shown_losses = ""
+        self._ended_at = None
         self._is_terminal = sys.stdout.isatty() and sys.stderr.isatty()
 
     @property
     def seconds(self):
-        """Seconds of training so far, those of earlier sessions included."""
-        return time.monotonic() - self._clock
+        """Seconds of training up to the end, those of earlier sessions included."""
+        return (self._ended_at or time.monotonic()) - self._clock
 
     @property
     def done(self):
@@ -101,8 +102,13 @@ class Progress:
         return self
 
     def __exit__(self, *_):
+        self._bar.set_description_str(self._words())
         self._bar.close()
         self.logs.flush()
+
+    def end(self):
+        """Stops the clock: the last sheet, measurement and checkpoint are no training."""
+        self._ended_at = time.monotonic()
 
     @contextlib.contextmanager
     def waiting(self):

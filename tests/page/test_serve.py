@@ -153,13 +153,16 @@ def test_what_was_made_for_a_visitor_is_gone_when_he_leaves(page):
     assert not os.path.exists(found)
 
 
-def test_many_pictures_become_a_gallery_and_a_zip_and_bad_ones_are_named(page, faces, tmp_path):
+def test_many_pictures_become_a_gallery_and_a_zip_and_bad_ones_are_named(
+    page, faces, tmp_path, capsys
+):
     (tmp_path / "bad.png").write_text("no picture")
     shutil.copy(faces / "00.jpg", tmp_path / "bad2.txt")
     shutil.copy(faces / "02.jpg", tmp_path / "00.jpg")
     paths = [faces / "00.jpg", faces / "01.jpg", tmp_path / "bad.png", tmp_path / "bad2.txt"]
     paths.append(tmp_path / "00.jpg")
     words, gallery, archive = page.sharpen_all(list(map(str, paths)), VISITOR)
+    assert not any(capsys.readouterr())  # what visitors do isn't told in the terminal
     assert words.startswith("3 results made.")
     assert "bad.png: can't be read as a picture" in words
     assert "Left out: 1 that are no pictures" in words

@@ -57,6 +57,16 @@ def test_progress_follows_the_total_that_is_reached_first(line, train_batches, t
     assert said.startswith(start)
 
 
+def test_what_comes_after_the_last_batch_is_no_training(tmp_path):
+    with _progress(tmp_path, 9, 60.0, train_time=1.0) as progress:
+        progress.advance(10, SCALARS)
+        progress.end()
+        seconds, done = progress.seconds, progress.done
+        time.sleep(0.1)
+        assert (progress.seconds, progress.done) == (seconds, done)
+    assert done.startswith("trained 1 min of 1 min.")
+
+
 @pytest.mark.parametrize(
     ("batch", "seconds", "train_batches", "train_time", "expected"),
     [

@@ -189,6 +189,7 @@ def test_a_painted_face_follows_each_stroke_by_mouse_and_keyboard(page):
     undo = page.find_element(By.CSS_SELECTOR, "#draw .undo")
     assert after(undo.click) == clicked
     assert after(undo.click) == first
+    assert page.find_element(By.CSS_SELECTOR, "#draw .save").get_attribute("href") == first
 
 
 def test_a_training_is_shown_and_followed_while_it_goes_on(page, server, faces):

@@ -43,7 +43,7 @@ async function follow() {
     const started = performance.now();
     try {
       const url = await server.paint(hex(painted[side]));
-      if (url) { face.src = url; await face.decode(); }
+      if (url) { face.src = find("save").href = url; await face.decode(); }
       const spent = Math.round(performance.now() - started);
       find("time").textContent = spent + " ms";
       canvas.dataset.milliseconds = spent;
