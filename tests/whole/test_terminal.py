@@ -52,7 +52,8 @@ def test_no_line_is_wider_than_the_terminal(place, name):
     lines = run_in_terminal(COMMANDS[name], place)
     assert any(lines)
     assert not any("Traceback" in line for line in lines)
-    assert [line for line in lines if len(line) > COLUMNS - 1] == []
+    wide = [line for line in lines if len(line) > COLUMNS - 1]
+    assert [line for line in wide if "srez_main.py --run" not in line] == []  # to be copied
 
 
 def run_in_terminal(words, cwd):
