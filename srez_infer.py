@@ -75,10 +75,10 @@ def infer(options):
         raise OSError(f"{len(failures)} of {len(jobs)} pictures failed, the others are done")
 
 
-def enlarge_all(jobs, enlarger, tell=say):
+def enlarge_all(jobs, enlarger, quiet=False):
     """Does the jobs with a Faces or Wholes; returns the OSErrors of those that failed.
 
-    Tells what was done: with another function than `say` there is no bar, either.
+    Says what was done, and shows a bar, if not `quiet`.
 
     So many pictures are in memory as go through the network together, and their results are
     written before the next ones are read. After Ctrl-C, what is being read or written is finished.
@@ -86,10 +86,10 @@ def enlarge_all(jobs, enlarger, tell=say):
     for folder in {path.parent for job in jobs for path in (job.target, job.comparison)}:
         folder.mkdir(parents=True, exist_ok=True)
     failures, said, earlier = [], set(), earlier_results(jobs)
-    is_quiet = len(jobs) == 1 or tell is not say or not sys.stderr.isatty()
+    has_no_bar = quiet or len(jobs) == 1 or not sys.stderr.isatty()
     with (
         concurrent.futures.ThreadPoolExecutor(min(os.cpu_count(), IN_FLIGHT)) as pool,
-        tqdm.tqdm(total=len(jobs), unit=" pictures", disable=is_quiet) as bar,
+        tqdm.tqdm(total=len(jobs), unit=" pictures", disable=has_no_bar) as bar,
     ):
         try:
             for at in range(0, len(jobs), enlarger.at_once):
@@ -97,8 +97,8 @@ def enlarge_all(jobs, enlarger, tell=say):
                 items = _without_failures(pool, enlarger.read, [(job,) for job in part], failures)
                 written = _without_failures(pool, write_results, enlarger.enlarge(items), failures)
                 for line in itertools.chain(*written):
-                    if line not in said:  # a tip is the same for all
-                        tell(line)
+                    if not quiet and line not in said:  # a tip is the same for all
+                        say(line)
                     said.add(line)
                 bar.update(len(part))
         except KeyboardInterrupt:
@@ -316,7 +316,7 @@ def write_results(item, outputs):
     lines.append(f"  {trueness(errors)}")
     if len(outputs[0]) > 1:
         lines.append(f"  Invented, from --fidelity 0 to 1: {levels:.1f} of 255 levels on average.")
-    tips = [] if item.eyes is None else sorted({part.tip for part in item.parts} - {""})
+    tips = sorted({part.tip for part in item.parts} - {""})
     if not is_exact:
         tips.append("JPEG and WebP lose a little of that: .png keeps it all.")
     return [*item.notes, "\n".join(lines), *tips]

@@ -257,7 +257,7 @@ class Run:
         if self.cluster.is_chief:
             self._write_start(batch)
         share = self.cluster.share(self.options.batch_size)
-        stop, done = stopping.now(progress), progress.done
+        stop = stopping.now(progress)
         with progress, contextlib.closing(self.batches.iterate(batch, share)) as batches:
             while not stop:
                 with progress.waiting():
@@ -265,11 +265,10 @@ class Run:
                 scalars = trainer.train_step(low_res, high_res)
                 batch += 1
                 self.watch.note(batch, scalars)
-                shown = progress.advance(batch, scalars)
-                if shown:
+                if shown := progress.advance(batch, scalars):
                     self._check(batch)
                     self.watch.warn(batch, shown)
-                stop, done = stopping.now(progress), progress.done
+                stop = stopping.now(progress)
                 if stop:
                     progress.end()
                 if self.cluster.is_chief:
@@ -280,7 +279,7 @@ class Run:
             saved = f"Saved at batch {batch}: the same command goes on from there."
             say(saved if batch else "Stopped before the first batch.")
             raise SystemExit(128 + stopping.signal)
-        done, _ = done.split("\n")
+        done = progress.done.partition("\n")[0]  # "" if another worker's clock has ended it
         say(f"Finished: {done}\n{progress.waiting_share:.2%} of the time was waiting for data.")
         say_where(self.options.train_dir, self.options.checkpoint_dir)
 
@@ -396,8 +395,6 @@ def _is_done(trainer, start):
     restore(start.checkpoint, **trainer.state)
     totals = Totals(trainer.options.train_batches, trainer.options.train_time)
     done = totals.reached(int(trainer.batch), float(trainer.seconds))
-    if done:
-        say(f"Nothing to do: {done}")
-    else:
-        say("\n".join([f"Resuming from {start.checkpoint}.", *start.changes]))
+    going_on = [f"Resuming from {start.checkpoint}.", *start.changes]
+    say(f"Nothing to do: {done}" if done else "\n".join(going_on))
     return bool(done)

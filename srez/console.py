@@ -105,12 +105,14 @@ def _fitted(text, stream):
         return text
     width = shutil.get_terminal_size().columns - 1
     lines = text.split("\n")
-    # A command is left to the terminal, which breaks it so that it can be copied.
-    is_text = [line and not (line.startswith("  ") and MAIN.name in line) for line in lines]
     return "\n".join(
-        textwrap.fill(line, width, **_WRAPPING) if breaks else line
-        for line, breaks in zip(lines, is_text, strict=True)
+        line if _is_command(line) else textwrap.fill(line, width, **_WRAPPING) for line in lines
     )
+
+
+def _is_command(line):
+    """Whether a line is left to the terminal, which breaks it so that it can be copied."""
+    return line.startswith("  ") and MAIN.name in line
 
 
 def counted(number, noun):

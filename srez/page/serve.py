@@ -280,7 +280,7 @@ class Page:
         if len(output) > 1:
             picture, levels = _overlay(result, *output[1:])
             overlay = _shown(folder, "invented", picture)
-        words = self._in_words(photo, number or 1, part, result, levels)
+        words = _in_words(photo, part, result, levels)
         files = [str(one.job.target), str(one.job.comparison)]
         pair = {"before": before, "after": result}
         slider = tuple(_shown(folder, name, _magnified(pair[name])) for name in pair)
@@ -303,25 +303,6 @@ class Page:
         [(item, [output])] = self.faces(fidelity).enlarge([item])
         write_results(item, [output])
         return item.parts[0], output
-
-    def _in_words(self, photo, number, part, result, levels):
-        """What was done, how true it is, and how much is invented."""
-        lines = [photo.words]
-        largest = self.networks.sizes[-1]
-        if photo.widths and photo.widths[number - 1] > largest:
-            lines.append(
-                f"**This face can't gain:** it is {photo.widths[number - 1]} pixels wide, and srez "
-                f"makes {largest}. Here it is made smaller first. Try a smaller one."
-            )
-        elif photo.widths and part.tip:
-            lines.append(part.tip)
-        lines.append(trueness([averages_back(result, part.low_res)]))
-        if levels is not None:
-            lines.append(
-                f"**The details are invented**, {levels:.1f} of 255 levels on average: plausible, "
-                "not true."
-            )
-        return "\n\n".join(lines)
 
     # Many photos
 
@@ -357,7 +338,7 @@ class Page:
             jobs = list_jobs(str(inputs), str(outputs), True)
         except OSError as error:
             raise gr.Error("None of these files is a picture", print_exception=False) from error
-        failures = enlarge_all(jobs, self.faces(self.options.fidelity), tell=str)  # not a word
+        failures = enlarge_all(jobs, self.faces(self.options.fidelity), quiet=True)
         shutil.rmtree(inputs)
         made = sorted(outputs.glob("*.png"))
         archive = folder / "srez.zip"
@@ -369,6 +350,20 @@ class Page:
         if len(jobs) < len(paths):
             lines.append(f"Left out: {len(paths) - len(jobs)} that are no pictures.")
         return "\n\n".join(lines), [(path, path.stem) for path in map(Path, made)], str(archive)
+
+
+def _in_words(photo, part, result, levels):
+    """What was done, how true it is, and how much is invented."""
+    lines = [photo.words]
+    if part.tip:
+        lines.append(f"**{part.tip}**")
+    lines.append(trueness([averages_back(result, part.low_res)]))
+    if levels is not None:
+        lines.append(
+            f"**The details are invented**, {levels:.1f} of 255 levels on average: plausible, "
+            "not true."
+        )
+    return "\n\n".join(lines)
 
 
 def _shown(folder, name, image):

@@ -21,13 +21,15 @@ class Part:
 
     `size` is the side of the results of the network that it is for. With `consistent` "on", not
     "off", its result shall average back to it: its pixels are free of JPEG's blocks and of noise.
-    `width` is in pixels that of the square from which `low_res` was made.
+    `width` is in pixels that of the square from which `low_res` was made, and `tip` what is good to
+    know of the result, or "".
     """
 
     low_res: np.ndarray
     size: int
     consistent: str
     width: int
+    tip: str = ""
 
     @property
     def kind(self):
@@ -39,16 +41,6 @@ class Part:
         """In words what `low_res` was brought to, or "" if it was taken as it is."""
         side = max(self.low_res.shape)
         return f"brought to {side}x{side}" if self.width != side else ""
-
-    @property
-    def tip(self):
-        """What is good to know of the result, if it is a face in a photo, or ""."""
-        least = math.ceil(TRUER * max(self.low_res.shape))
-        if self.width > self.size:
-            return f"A face of more than {self.size} pixels loses: it is made smaller first."
-        if self.width >= least:
-            return f"A face of {least} pixels or more becomes sharper, not truer: docs/QUALITY.md."
-        return ""
 
 
 def picture_part(image, networks, lossless):
@@ -82,4 +74,15 @@ def face_part(image, eyes, networks):
     size = networks.size_for(width)
     # Reduced as much as it is enlarged again, it has lost its noise and JPEG's blocks.
     consistent = networks.consistent(size, width >= size)
-    return Part(align_face(image, eyes, size // SCALE), size, consistent, width)
+    inputs = size // SCALE
+    low_res = align_face(image, eyes, inputs)
+    return Part(low_res, size, consistent, width, _tip(width, size, math.ceil(TRUER * inputs)))
+
+
+def _tip(width, size, least):
+    """What is good to know of the result of a face that is `width` pixels wide, or ""."""
+    if width > size:
+        return f"A face of more than {size} pixels can't gain: it is made smaller first."
+    if width >= least:
+        return f"A face of {least} pixels or more becomes sharper, not truer: docs/QUALITY.md."
+    return ""

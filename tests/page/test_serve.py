@@ -26,6 +26,7 @@ from srez.options import Options
 from srez.page.serve import Page
 from srez.page.server import is_local, launch, temporary_folder
 from srez.page.training import Training
+from srez.photo.align import eyes_of_box
 from srez.pictures.image import celeba_box, read_image, to_uint8, write_image
 from srez.quality.export import export
 from srez.run.weights import Networks
@@ -89,13 +90,15 @@ def test_a_face_is_chosen_by_a_click_near_it_and_is_named_in_words(page):
     assert str(page.folder) not in words
 
 
-def test_a_face_too_large_to_gain_is_said_to_be_so(page, tmp_path):
+def test_a_face_too_large_to_gain_is_said_to_be_so(page, tmp_path, monkeypatch):
     path = tmp_path / "large.png"
     write_image(path, read_image(ASTRONAUT).repeat(8, axis=0).repeat(8, axis=1))
+    eyes = np.array([eyes_of_box(90, 80, 200)])
+    monkeypatch.setattr("srez_infer.find_faces", lambda _: eyes)
     photo, *_ = page.look(str(path), VISITOR)
-    photo = dataclasses.replace(photo, widths=[200])
     words, *_ = page.sharpen(photo, 1, 1.0, VISITOR)
-    assert "**This face can't gain:** it is 200 pixels wide, and srez makes 128" in words
+    assert "1 face, 200 pixels wide, brought to 32x32" in words
+    assert "**A face of more than 128 pixels can't gain: it is made smaller first.**" in words
 
 
 def test_another_fidelity_has_files_of_its_own_for_the_browser_to_show(page):
