@@ -22,18 +22,22 @@ from srez.run.weights import BOX
 
 
 def main(checkpoint_dir, commit):
-    """Writes the box anew."""
+    """Writes the box anew for the run's size."""
     checkpoint = newest_checkpoint(checkpoint_dir)
-    options = read_run(checkpoint)["options"]
+    generators = {name: modern.build_generator() for name in ("faithful", "average")}
+    restore(checkpoint, **generators)
+    write(generators, batch_of(checkpoint), commit, read_run(checkpoint)["options"])
+
+
+def write(generators, batch, commit, options):
+    """Writes the two `generators`, by name, trained to a `batch` with such `options`, and sums."""
     source = open_source(options["dataset"])
     stem = f"faces{options['sample_size']}"
     BOX.mkdir(exist_ok=True)
-    for name in ("faithful", "average"):
-        generator = modern.build_generator()
-        restore(checkpoint, **{name: generator})
+    for name, generator in generators.items():
         _save_halved(generator, BOX / f"{stem}_{name}.weights.h5")
     about = {
-        "batch": batch_of(checkpoint),
+        "batch": batch,
         "commit": commit,
         "data": {
             "pictures": len(source.names),

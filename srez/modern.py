@@ -116,7 +116,7 @@ class Modern:
         discriminator_gradients = []
         if stage == ADVERSARIAL:
             losses, discriminator_gradients, others = self._judge(high_res, generated)
-            weights = self._weights(gradient, others, batch)
+            weights = self.weights(gradient, others, batch)
             gradient += sum(weights[name] * others[name] for name in SHARES)
             scalars |= losses | {f"weight/{name}": weights[name] for name in SHARES}
         variables = self.generator.trainable_variables
@@ -149,7 +149,7 @@ class Modern:
         }
         return losses, losses_tape.gradient(total, self.discriminator.trainable_variables), others
 
-    def _weights(self, l1_gradient, others, batch):
+    def weights(self, l1_gradient, others, batch):
         """The weights of the other losses: the norms of their gradients shall be SHARES of L1's.
 
         Only that part of a gradient counts which doesn't change the 4x4 averages: the projection

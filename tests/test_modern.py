@@ -180,7 +180,7 @@ def test_each_gradient_has_its_share_of_the_norm(monkeypatch):
     l1_gradient, *others = (draws.normal(size=(2, 64, 64, 3)).astype(np.float32) for _ in range(3))
     others = {name: 7 * gradient for name, gradient in zip(modern.SHARES, others, strict=True)}
     for batch, ramp in ((1, 0.0), (3, 0.5), (5, 1.0), (99, 1.0)):
-        weights = trainer.recipe._weights(l1_gradient, others, batch)
+        weights = trainer.recipe.weights(l1_gradient, others, batch)
         for name, gradient in others.items():
             norm = np.linalg.norm(modern.free(float(weights[name]) * gradient))
             share = norm / np.linalg.norm(modern.free(l1_gradient))
