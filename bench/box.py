@@ -3,6 +3,9 @@
 python3 -m bench.box FOLDER COMMIT: FOLDER is the run's --checkpoint_dir, COMMIT that of the code
 which trained it. Writes both ends of the fidelity scale in float16, as Keras saves weights,
 facesS.json for --sample_size S, which says how they were made, and the SHA-256 of each.
+
+python3 -m bench.box FOLDER COMMIT DATASET: FOLDER is where bench.gpu wrote what it trained on the
+packed DATASET.
 """
 
 import json
@@ -18,15 +21,30 @@ from srez.console import say
 from srez.data.source import open_source
 from srez.files import sha256, write_text
 from srez.run.checkpoint import batch_of, newest_checkpoint, read_run, restore
-from srez.run.weights import BOX
+from srez.run.weights import BOX, BOX_SIZES
+
+ENDS = ("faithful", "average")  # of the fidelity scale
 
 
 def main(checkpoint_dir, commit):
     """Writes the box anew for the run's size."""
     checkpoint = newest_checkpoint(checkpoint_dir)
-    generators = {name: modern.build_generator() for name in ("faithful", "average")}
+    generators = {name: modern.build_generator() for name in ENDS}
     restore(checkpoint, **generators)
     write(generators, batch_of(checkpoint), commit, read_run(checkpoint)["options"])
+
+
+def main_of_gpu(folder, commit, dataset):
+    """Writes the box anew for all sizes."""
+    for size in BOX_SIZES:
+        generators = {}
+        for name in ENDS:
+            arrays = np.load(Path(folder, f"faces{size}_{name}.npz"))
+            generators[name] = modern.build_generator()
+            for place, variable in enumerate(generators[name].trainable_variables):
+                variable.assign(arrays[f"arr_{place}"])
+        options = json.loads(str(arrays["options"])) | {"dataset": dataset}
+        write(generators, options["train_batches"], commit, options)
 
 
 def write(generators, batch, commit, options):
@@ -69,4 +87,4 @@ def _save_halved(generator, path):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    (main_of_gpu if len(sys.argv) > 3 else main)(*sys.argv[1:])

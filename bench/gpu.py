@@ -1,16 +1,11 @@
-"""Trains the weights in the box on a GPU: the modern recipe by JAX, which is much faster there.
+"""Trains the weights in the box on a GPU: the modern recipe by JAX, which is at home there.
 
-    python3 -m bench.gpu pack ZIP FOLDER
-    KERAS_BACKEND=jax python3 -m bench.gpu train FOLDER [options of srez, such as --l1_batches]
-    python3 -m bench.gpu box FOLDER COMMIT ZIP
-
-`pack` runs where TensorFlow and jpegtran (Debian: libjpeg-turbo-progs) are, and writes
-FOLDER/faces.npz. `train` needs a GPU, Keras, JAX and Pillow, no TensorFlow; it writes
-FOLDER/facesS.npz, both ends of the fidelity scale, for --sample_size S. `box` puts them into the
-box; COMMIT is that of the code which trained them.
+KERAS_BACKEND=jax python3 -m bench.gpu FILE OPTIONS...: FILE is of bench.gpu_pack, OPTIONS are
+srez's own for the modern recipe, such as --l1_batches. Writes both ends of the fidelity scale
+beside it, facesS_faithful.npz and facesS_average.npz for --sample_size S, in float16. Needs Keras,
+JAX and Pillow, no TensorFlow. bench.box puts them into the box.
 """
 
-import dataclasses
 import functools
 import json
 import sys
@@ -18,10 +13,12 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import keras
 import numpy as np
+from jax import numpy as jnp
 
-from bench.gpu_pictures import SIZES, Pictures, pack
+from bench.gpu_pictures import Pictures
 from srez import modern
 from srez.console import say
 from srez.flags import parse
@@ -33,13 +30,16 @@ VALIDATED = 256  # pictures
 
 
 class Training:
-    """The state of a training as JAX likes it, and the steps that advance it."""
+    """The state of a training as JAX likes it, and the steps that advance it.
 
-    def __init__(self, options, folder):
+    `pictures` are gpu_pictures.Pictures, `options` srez.options.Options.
+    """
+
+    def __init__(self, options, pictures):
         keras.utils.set_random_seed(options.random_seed)
         one_replica = SimpleNamespace(mean=lambda values: values)
         self.options, self.recipe = options, modern.Modern(options, one_replica)
-        self.pictures = Pictures(folder, options.sample_size, options.degrade)
+        self.pictures = pictures
         self.state = {name: _values(getattr(self.recipe, name)) for name in NETWORKS}
         for name in NETWORKS:
             optimizer = getattr(self.recipe, f"{name}_optimizer")
@@ -79,8 +79,6 @@ class Training:
 
     @functools.cached_property
     def _enlarge(self):
-        import jax
-
         generator = self.recipe.generator
 
         def enlarge(weights, low_res):
@@ -92,15 +90,12 @@ class Training:
         """The numbers of pictures [batches, B], in the order of permutations of all."""
         count = batches * self.options.batch_size
         while len(self.numbers) < count:
-            epoch = self.order.permutation(len(self.pictures.crops["train"]))
+            epoch = self.order.permutation(len(self.pictures))
             self.numbers = np.concatenate([self.numbers, epoch])
         numbers, self.numbers = np.split(self.numbers, [count])
         return numbers.reshape(batches, -1)
 
     def _compiled(self, stage):
-        import jax
-        from jax import numpy as jnp
-
         key = jax.random.key(self.options.random_seed)
 
         def one(carried, numbers):
@@ -133,8 +128,6 @@ class Training:
 
     def gradients(self, state, low_res, high_res, batch, stage):
         """(losses, the generator's gradients, the discriminator's) as srez.modern.Modern's."""
-        import jax
-
         recipe, others = self.recipe, {}
         exact = modern.is_exact(low_res, high_res)
 
@@ -153,8 +146,6 @@ class Training:
         return losses, pull_back(gradient)[0], of_discriminator
 
     def _judge(self, weights, images):
-        import jax
-
         def judge(weights, images):
             logits, *features = _call(self.recipe.discriminator, weights)(images, training=True)
             return logits, modern.feature_loss(features)
@@ -195,34 +186,19 @@ def _call(network, weights):
     return call
 
 
-def train(folder, *words):
+def main(path, *words):
     """Trains as the options say, and saves an end after each stage."""
     options = parse(["srez", "--run=train", "--recipe=modern", *words], {"train"})
-    training = Training(options, folder)
+    training = Training(options, Pictures(path, options.sample_size, options.degrade))
     stages = options.l1_batches, options.train_batches - options.l1_batches
     for end, batches in zip(ENDS, stages, strict=True):
         training.run(batches)
         # In float32 it would not fit what comes back from some machines.
         halves = [np.asarray(value, np.float16) for value in training.state["average"]]
-        path = Path(folder, f"faces{options.sample_size}_{end}.npz")
-        np.savez(path, *halves, options=json.dumps(dataclasses.asdict(options)))
-        say(f"Wrote {path}.")
-
-
-def box(folder, commit, dataset):
-    """Puts what was trained into the box."""
-    from bench.box import write  # with TensorFlow
-
-    for size in SIZES:
-        files = {end: np.load(Path(folder, f"faces{size}_{end}.npz")) for end in ENDS}
-        options = json.loads(str(files["average"]["options"])) | {"dataset": dataset}
-        generators = {}
-        for end, arrays in files.items():
-            generators[end] = modern.build_generator()
-            for place, variable in enumerate(generators[end].trainable_variables):
-                variable.assign(arrays[f"arr_{place}"])
-        write(generators, options["train_batches"], commit, options)
+        result = Path(path).with_name(f"faces{options.sample_size}_{end}.npz")
+        np.savez(result, *halves, options=json.dumps(options.of_training()))
+        say(f"Wrote {result}.")
 
 
 if __name__ == "__main__":
-    {"pack": pack, "train": train, "box": box}[sys.argv[1]](*sys.argv[2:])
+    main(*sys.argv[1:])

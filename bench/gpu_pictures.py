@@ -1,26 +1,20 @@
-"""The training pictures for bench.gpu: packed with TensorFlow, made into batches with JAX alone.
+"""Batches of training pictures, made on a GPU by JAX, from a file of bench.gpu_pack.
 
-A GPU makes thousands of pairs a second, so all of their making is done there: what
-srez.pictures.augment and srez.pictures.degrade do, in JAX. Resampling is linear along each side, so
-it comes as matrices, which `pack` gets from TensorFlow. JPEG's arithmetic is done by hand.
+A GPU trains on thousands of pairs a second, so they are made there: as srez_input makes them, with
+what srez.pictures.augment and srez.pictures.degrade do. Of JPEG its losses are computed: the halved
+colours and the rounding, in the picture and of the transform.
 """
 
 import io
-import subprocess
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+import jax
 import numpy as np
+from jax import numpy as jnp
 from PIL import Image
 
-from srez_model import SCALE, area_downscale
+from srez_model import area_downscale
 
-PACK = "faces.npz"
-SIZES = (64, 128)
-MCU = 16  # pixels: JPEG with halved colours is cut without loss along such lines
-SUBSETS = ("train", "validation")
-CONSTANTS = ("SMALLER", "SMALLEST", "NOISY", "MAX_NOISE", "PACKED", "QUALITIES")  # of degrade
 BOX_SIDE, MARGIN_SIDE = 128, 144  # pixels: of a face, and of the crop in which it moves
 
 # JPEG's example tables (ITU-T T.81, K.1 and K.2) at quality 50, and its transform.
@@ -43,75 +37,26 @@ DCT = np.cos(np.pi / 8 * np.outer(np.arange(8), np.arange(8) + 0.5)) / 2
 DCT[0] /= np.sqrt(2)
 
 
-def pack(dataset, folder):
-    """Writes all that a training needs of the `dataset` to folder/faces.npz; with TensorFlow."""
-    from srez.data.source import open_source
-    from srez.data.split import split_source
-    from srez.pictures import degrade
-
-    source = open_source(dataset)
-    split = split_source(source, test_vectors=16, random_seed=0, batch_size=16)
-    arrays = {name: getattr(degrade, name) for name in CONSTANTS}
-    for name in SUBSETS:
-        with ThreadPoolExecutor() as pool:
-            files = list(pool.map(lambda number: _cut(source.read(number)), getattr(split, name)))
-        arrays[name] = np.frombuffer(b"".join(files), np.uint8)
-        arrays[f"{name}_ends"] = np.cumsum([len(file) for file in files])
-    for size in SIZES:
-        arrays[f"matrices{size}"] = _matrices(degrade, size)
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    np.savez(Path(folder, PACK), **arrays)
-
-
-def _cut(data):
-    """A JPEG picture's blocks in which all boxes lie, as they are."""
-    from srez.pictures.crop import BOX_LEFT, BOX_TOP, WIGGLE
-
-    left, top = BOX_LEFT - WIGGLE, BOX_TOP - WIGGLE
-    left, top, right, bottom = left // MCU * MCU, top // MCU * MCU, left, top
-    window = f"{right - left + MARGIN_SIDE}x{bottom - top + MARGIN_SIDE}+{left}+{top}"
-    command = ("jpegtran", "-copy", "none", "-optimize", "-progressive", "-crop", window)
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        return subprocess.run((*command, file.name), check=True, capture_output=True).stdout
-
-
-def _matrices(degrade, size):
-    """Resampling along a side, [kernels, first sides, size / 4, size]: see degrade._resampled."""
-    import tensorflow as tf
-
-    low = size // SCALE
-    columns = tf.eye(size)[:, :, None, None]  # a picture of one column for each place in it
-
-    def matrix(method, first):
-        image = tf.image.resize(columns, (first, 1), method, antialias=method != "area")
-        return tf.transpose(tf.image.resize(image, (low, 1), "bicubic")[:, :, 0, 0])
-
-    firsts = range(round(degrade.SMALLEST * low), low + 1)
-    return np.stack([[matrix(method, first) for first in firsts] for method in degrade.KERNELS])
-
-
 class Pictures:
     """Training pictures on a GPU, and the batches made of them; `degraded` is --degrade."""
 
-    def __init__(self, folder, size, degraded):
-        import jax.numpy as jnp
-
-        arrays = np.load(Path(folder, PACK))
+    def __init__(self, path, size, degraded):
+        arrays = np.load(path)
         self.size, self.degraded = size, degraded
-        self.crops = {name: _decoded(arrays, name) for name in SUBSETS}
-        self._on_device = jnp.asarray(self.crops["train"])
+        self._train = jnp.asarray(_decoded(arrays, "train"))
+        self._validation = _decoded(arrays, "validation")
         self._matrices = jnp.asarray(arrays[f"matrices{size}"])
-        self._degrading = {name: arrays[name].tolist() for name in CONSTANTS}
+        odds = "SMALLER", "SMALLEST", "NOISY", "MAX_NOISE", "PACKED", "QUALITIES"
+        self._odds = {name: arrays[name].tolist() for name in odds}
+
+    def __len__(self):
+        return len(self._train)
 
     def pairs(self, key, numbers):
         """(low_res, high_res) of training pictures `numbers` [B], as srez_input makes them."""
-        import jax
-        from jax import numpy as jnp
 
         for_offsets, for_colours, for_degrading, for_noise = jax.random.split(key, 4)
-        crops = self._on_device[numbers]
+        crops = self._train[numbers]
         room = MARGIN_SIDE - BOX_SIDE
         offsets = jax.random.randint(for_offsets, (len(numbers), 2), 0, room + 1)
         shape = BOX_SIDE, BOX_SIDE, 3
@@ -131,16 +76,15 @@ class Pictures:
 
     def validation(self):
         """(low_res, high_res) of the validation pictures, plain."""
-        crops = self.crops["validation"]
+        crops = self._validation
         inside = slice((MARGIN_SIDE - BOX_SIDE) // 2, (MARGIN_SIDE + BOX_SIDE) // 2)
         boxes = crops[:, inside, inside] / np.float32(255.0)
         high_res = _smaller(boxes, self.size)
         return area_downscale(high_res), high_res
 
     def _degrade(self, high_res, draws, noise):
-        from jax import numpy as jnp
 
-        known = self._degrading
+        known = self._odds
         _, kernel, smaller, noisy, packed, quality = draws
         kernels, firsts, low, _ = self._matrices.shape
         first = 1.0 - (1.0 - known["SMALLEST"]) * _excess(smaller, known["SMALLER"])
@@ -158,7 +102,6 @@ class Pictures:
 
 def augment(images, draws):
     """srez.pictures.augment.augment in JAX; `draws` [4, B, 1, 1, 1]."""
-    from jax import numpy as jnp
 
     saturation, brightness, contrast = draws[1:] * 0.1 - 0.05
     images = jnp.where(draws[0] < 0.5, images[:, :, ::-1], images)
@@ -174,7 +117,6 @@ def augment(images, draws):
 
 def packed_as_jpeg(images, quality):
     """Images [B, H, W, 3] in 0..255 as they come back from JPEG of a `quality` [B] from 50 up."""
-    from jax import numpy as jnp
 
     shift = np.array([0.0, 128.0, 128.0])
     ycc = jnp.round(images @ TO_YCC.T.astype(np.float32) + shift)
@@ -220,7 +162,6 @@ def _smaller(boxes, size):
 
 
 def _excess(draw, share):
-    from jax import numpy as jnp
 
     return jnp.maximum(draw - (1.0 - share), 0.0) / share
 

@@ -1,0 +1,71 @@
+"""Packs a dataset for bench.gpu: python3 -m bench.gpu_pack DATASET FILE.
+
+DATASET are CelebA's aligned pictures. FILE, a .npz, gets the JPEG blocks of its training and
+validation pictures in which all boxes lie, cut without loss; resampling as matrices; and the odds
+of srez.pictures.degrade. Needs jpegtran (Debian: libjpeg-turbo-progs).
+"""
+
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import tensorflow as tf
+
+from srez.data.source import open_source
+from srez.data.split import split_source
+from srez.options import Options
+from srez.pictures import degrade
+from srez.pictures.crop import BOX_LEFT, BOX_TOP, MARGIN_SIDE, WIGGLE
+from srez.run.weights import BOX_SIZES
+from srez_model import SCALE
+
+MCU = 16  # pixels: JPEG with halved colours is cut without loss along such lines
+ODDS = ("SMALLER", "SMALLEST", "NOISY", "MAX_NOISE", "PACKED", "QUALITIES")
+
+
+def main(dataset, path):
+    """Packs, and says how large the file is."""
+    options = Options(dataset=dataset)
+    source = open_source(dataset)
+    split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
+    arrays = {name: getattr(degrade, name) for name in ODDS}
+    for name in ("train", "validation"):
+        with ThreadPoolExecutor() as pool:
+            files = list(pool.map(lambda number: _cut(source.read(number)), getattr(split, name)))
+        arrays[name] = np.frombuffer(b"".join(files), np.uint8)
+        arrays[f"{name}_ends"] = np.cumsum([len(file) for file in files])
+    for size in BOX_SIZES:
+        arrays[f"matrices{size}"] = _matrices(size)
+    np.savez(path, **arrays)
+    print(f"Wrote {path}, {sum(np.size(array) for array in arrays.values()) / 1e6:.0f} MB.")
+
+
+def _cut(data):
+    """The last MARGIN_SIDE rows and columns of what is left are srez.pictures.crop's crop."""
+    left, top = BOX_LEFT - WIGGLE, BOX_TOP - WIGGLE
+    width, height = left % MCU + MARGIN_SIDE, top % MCU + MARGIN_SIDE
+    window = f"{width}x{height}+{left // MCU * MCU}+{top // MCU * MCU}"
+    command = ("jpegtran", "-copy", "none", "-optimize", "-progressive", "-crop", window)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return subprocess.run((*command, file.name), check=True, capture_output=True).stdout
+
+
+def _matrices(size):
+    """How a side is resampled, [kernels, first sides, size / 4, size]: degrade._resampled's."""
+    low = size // SCALE
+    columns = tf.eye(size)[:, :, None, None]  # a picture of one column for each place in it
+
+    def matrix(method, first):
+        image = tf.image.resize(columns, (first, 1), method, antialias=method != "area")
+        return tf.transpose(tf.image.resize(image, (low, 1), "bicubic")[:, :, 0, 0])
+
+    firsts = range(round(degrade.SMALLEST * low), low + 1)
+    return np.stack([[matrix(method, first) for first in firsts] for method in degrade.KERNELS])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
