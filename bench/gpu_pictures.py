@@ -54,7 +54,6 @@ class Pictures:
 
     def pairs(self, key, numbers):
         """(low_res, high_res) of training pictures `numbers` [B], as srez_input makes them."""
-
         for_offsets, for_colours, for_degrading, for_noise = jax.random.split(key, 4)
         crops = self._train[numbers]
         room = MARGIN_SIDE - BOX_SIDE
@@ -83,7 +82,6 @@ class Pictures:
         return area_downscale(high_res), high_res
 
     def _degrade(self, high_res, draws, noise):
-
         known = self._odds
         _, kernel, smaller, noisy, packed, quality = draws
         kernels, firsts, low, _ = self._matrices.shape
@@ -102,7 +100,6 @@ class Pictures:
 
 def augment(images, draws):
     """srez.pictures.augment.augment in JAX; `draws` [4, B, 1, 1, 1]."""
-
     saturation, brightness, contrast = draws[1:] * 0.1 - 0.05
     images = jnp.where(draws[0] < 0.5, images[:, :, ::-1], images)
     largest = images.max(axis=-1, keepdims=True)
@@ -117,7 +114,6 @@ def augment(images, draws):
 
 def packed_as_jpeg(images, quality):
     """Images [B, H, W, 3] in 0..255 as they come back from JPEG of a `quality` [B] from 50 up."""
-
     shift = np.array([0.0, 128.0, 128.0])
     ycc = jnp.round(images @ TO_YCC.T.astype(np.float32) + shift)
     height, width = images.shape[1:3]
@@ -162,7 +158,6 @@ def _smaller(boxes, size):
 
 
 def _excess(draw, share):
-
     return jnp.maximum(draw - (1.0 - share), 0.0) / share
 
 
