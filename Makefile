@@ -20,8 +20,6 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 TENSORFLOW := $(shell sed -n 's/^tensorflow==/tensorflow$(if $(shell command -v nvidia-smi),[and-cuda])==/p' requirements.txt)
 REAL := $(wildcard dataset img_align_celeba.zip)
 
-COMMA := ,
-
 define NEXT
 
 Look at:
@@ -42,7 +40,7 @@ for a page in the browser:
   $(TYPED) --run serve --weights shipped
 for 30 minutes of training in all:
   make run TRAIN_TIME=30$(if $(TO), TO=$(TO))
-$(if $(REAL),for the training's curves:,for real faces$(COMMA) once img_align_celeba.zip is here:)
+$(if $(REAL),for the training's curves:,for real faces once img_align_celeba.zip is here:)
   $(if $(REAL),$(BIN)/tensorboard --logdir $(TO:%=%/)train,make run TO=real TRAIN_TIME=30)
 endef
 export NEXT

@@ -1,11 +1,9 @@
-"""Puts the weights of a finished run of --recipe modern into the box.
+"""Puts the weights of a finished training of --recipe modern into the box.
 
-python3 -m bench.box FOLDER COMMIT: FOLDER is the run's --checkpoint_dir, COMMIT that of the code
-which trained it. Writes both ends of the fidelity scale in float16, as Keras saves weights,
-facesS.json for --sample_size S, which says how they were made, and the SHA-256 of each.
-
-python3 -m bench.box FOLDER COMMIT DATASET: FOLDER is where bench.gpu wrote what it trained on the
-packed DATASET.
+python3 -m bench.box FOLDER COMMIT: FOLDER is the run's --checkpoint_dir, or where bench.gpu wrote,
+COMMIT that of the code which trained it. Writes both ends of the fidelity scale in float16, as
+Keras saves weights, facesS.json for --sample_size S, which says how they were made, and the SHA-256
+of each.
 """
 
 import json
@@ -21,33 +19,39 @@ from srez.console import say
 from srez.data.source import open_source
 from srez.files import sha256, write_text
 from srez.run.checkpoint import batch_of, newest_checkpoint, read_run, restore
-from srez.run.weights import BOX, BOX_SIZES
-
-ENDS = ("faithful", "average")  # of the fidelity scale
+from srez.run.weights import BOX
 
 
-def main(checkpoint_dir, commit):
-    """Writes the box anew for the run's size."""
-    checkpoint = newest_checkpoint(checkpoint_dir)
-    generators = {name: modern.build_generator() for name in ENDS}
-    restore(checkpoint, **generators)
-    write(generators, batch_of(checkpoint), commit, read_run(checkpoint)["options"])
+def main(folder, commit):
+    """Writes the box anew for the sizes that were trained."""
+    found = [_of_gpu(path) for path in sorted(Path(folder).glob("faces*_average.npz"))]
+    if checkpoint := newest_checkpoint(folder):
+        found.append(_of_checkpoint(checkpoint))
+    if not found:
+        raise SystemExit(f"{folder} holds no trained weights")
+    for generators, batch, options in found:
+        write(generators, batch, options, commit)
 
 
-def main_of_gpu(folder, commit, dataset):
-    """Writes the box anew for all sizes."""
-    for size in BOX_SIZES:
-        generators = {}
-        for name in ENDS:
-            arrays = np.load(Path(folder, f"faces{size}_{name}.npz"))
-            generators[name] = modern.build_generator()
-            for place, variable in enumerate(generators[name].trainable_variables):
-                variable.assign(arrays[f"arr_{place}"])
-        options = json.loads(str(arrays["options"])) | {"dataset": dataset}
-        write(generators, options["train_batches"], commit, options)
+def _of_checkpoint(path):
+    """({end: generator}, its batch, options) of a checkpoint."""
+    generators = {end: modern.build_generator() for end in modern.ENDS}
+    restore(path, **generators)
+    return generators, batch_of(path), read_run(path)["options"]
 
 
-def write(generators, batch, commit, options):
+def _of_gpu(path):
+    """The same of what bench.gpu wrote."""
+    generators = {end: modern.build_generator() for end in modern.ENDS}
+    for end, generator in generators.items():
+        arrays = np.load(path.with_name(path.name.replace("average", end)))
+        for place, variable in enumerate(generator.trainable_variables):
+            variable.assign(arrays[f"arr_{place}"])
+    options = json.loads(str(arrays["options"]))
+    return generators, options["train_batches"], options
+
+
+def write(generators, batch, options, commit):
     """Writes the two `generators`, by name, trained to a `batch` with such `options`, and sums."""
     source = open_source(options["dataset"])
     stem = f"faces{options['sample_size']}"
@@ -87,4 +91,4 @@ def _save_halved(generator, path):
 
 
 if __name__ == "__main__":
-    (main_of_gpu if len(sys.argv) > 3 else main)(*sys.argv[1:])
+    main(*sys.argv[1:])

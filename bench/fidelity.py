@@ -77,13 +77,12 @@ def _regression(low_res, high_res):
 
 
 def _draw(rows):
-    chart, axis = matplotlib.pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    chart, axis = matplotlib.pyplot.subplots(figsize=(7, 6), layout="constrained")
     curve = [row for row in rows if row[0].startswith("fidelity")]
     axis.plot([row[-1] for row in curve], [row[1] for row in curve], color="0.6", zorder=0)
     for name, psnr, *_, frechet in [*rows, ORIGINAL]:
         axis.plot(frechet, psnr, marker="o")
-        below = 0 if name == "fidelity 0" else -5  # points; the next one is near
-        axis.annotate(name, (frechet, psnr), (6, below), textcoords="offset points")
+        axis.annotate(name, (frechet, psnr), (6, -3), textcoords="offset points", fontsize=8)
     axis.set(xlabel="Frechet face distance (less is better)", ylabel="PSNR, dB", xlim=(0, 0.14))
     axis.grid(alpha=0.3)
     chart.savefig(ROOT / "docs" / "fidelity.svg", metadata={"Date": None})

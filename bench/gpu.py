@@ -1,9 +1,9 @@
 """Trains the weights in the box on a GPU: the modern recipe by JAX, which is at home there.
 
 KERAS_BACKEND=jax python3 -m bench.gpu FILE OPTIONS...: FILE is of bench.gpu_pack, OPTIONS are
-srez's own for the modern recipe, such as --l1_batches. Writes both ends of the fidelity scale
-beside it, facesS_faithful.npz and facesS_average.npz for --sample_size S, in float16. Needs Keras,
-JAX and Pillow, no TensorFlow. bench.box puts them into the box.
+srez's own for the modern recipe, such as --l1_batches; --dataset is what was packed. Writes both
+ends of the fidelity scale beside it, facesS_faithful.npz and facesS_average.npz for --sample_size
+S, in float16. Needs Keras, JAX and Pillow, no TensorFlow. bench.box puts them into the box.
 """
 
 import functools
@@ -21,12 +21,11 @@ from jax import numpy as jnp
 from bench.gpu_pictures import Pictures
 from srez import modern
 from srez.console import say
+from srez.data.split import MAX_VALIDATION
 from srez.flags import parse
 
 AT_ONCE = 50  # batches a call: the host is too slow for one a call
 NETWORKS = ("generator", "discriminator")
-ENDS = ("faithful", "average")  # of the fidelity scale
-VALIDATED = 256  # pictures
 
 
 class Training:
@@ -75,7 +74,7 @@ class Training:
 
     @functools.cached_property
     def _validation(self):
-        return [images[:VALIDATED] for images in self.pictures.validation()]
+        return [images[:MAX_VALIDATION] for images in self.pictures.validation()]
 
     @functools.cached_property
     def _enlarge(self):
@@ -191,7 +190,7 @@ def main(path, *words):
     options = parse(["srez", "--run=train", "--recipe=modern", *words], {"train"})
     training = Training(options, Pictures(path, options.sample_size, options.degrade))
     stages = options.l1_batches, options.train_batches - options.l1_batches
-    for end, batches in zip(ENDS, stages, strict=True):
+    for end, batches in zip(modern.ENDS, stages, strict=True):
         training.run(batches)
         # In float32 it would not fit what comes back from some machines.
         halves = [np.asarray(value, np.float16) for value in training.state["average"]]

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from srez.console import say
 from srez.data.source import open_source
 from srez.data.split import split_source
 from srez.options import Options
@@ -30,7 +32,7 @@ def main(dataset, path):
     options = Options(dataset=dataset)
     source = open_source(dataset)
     split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
-    arrays = {name: getattr(degrade, name) for name in ODDS}
+    arrays = {name: getattr(degrade, name) for name in ODDS} | {"MARGIN_SIDE": MARGIN_SIDE}
     for name in ("train", "validation"):
         with ThreadPoolExecutor() as pool:
             files = list(pool.map(lambda number: _cut(source.read(number)), getattr(split, name)))
@@ -39,7 +41,7 @@ def main(dataset, path):
     for size in BOX_SIZES:
         arrays[f"matrices{size}"] = _matrices(size)
     np.savez(path, **arrays)
-    print(f"Wrote {path}, {sum(np.size(array) for array in arrays.values()) / 1e6:.0f} MB.")
+    say(f"Wrote {path}, {Path(path).stat().st_size / 1e6:.0f} MB.")
 
 
 def _cut(data):

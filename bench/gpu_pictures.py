@@ -9,13 +9,13 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
+import keras
 import numpy as np
 from jax import numpy as jnp
 from PIL import Image
 
+from srez.pictures.image import BOX_SIDE
 from srez_model import area_downscale
-
-BOX_SIDE, MARGIN_SIDE = 128, 144  # pixels: of a face, and of the crop in which it moves
 
 # JPEG's example tables (ITU-T T.81, K.1 and K.2) at quality 50, and its transform.
 LUMINANCE = np.array(
@@ -56,7 +56,7 @@ class Pictures:
         """(low_res, high_res) of training pictures `numbers` [B], as srez_input makes them."""
         for_offsets, for_colours, for_degrading, for_noise = jax.random.split(key, 4)
         crops = self._train[numbers]
-        room = MARGIN_SIDE - BOX_SIDE
+        room = crops.shape[1] - BOX_SIDE
         offsets = jax.random.randint(for_offsets, (len(numbers), 2), 0, room + 1)
         shape = BOX_SIDE, BOX_SIDE, 3
         boxes = jax.vmap(lambda crop, at: jax.lax.dynamic_slice(crop, (*at, 0), shape))(
@@ -76,8 +76,8 @@ class Pictures:
     def validation(self):
         """(low_res, high_res) of the validation pictures, plain."""
         crops = self._validation
-        inside = slice((MARGIN_SIDE - BOX_SIDE) // 2, (MARGIN_SIDE + BOX_SIDE) // 2)
-        boxes = crops[:, inside, inside] / np.float32(255.0)
+        margin = (crops.shape[1] - BOX_SIDE) // 2
+        boxes = crops[:, margin:-margin, margin:-margin] / np.float32(255.0)
         high_res = _smaller(boxes, self.size)
         return area_downscale(high_res), high_res
 
@@ -154,7 +154,7 @@ def _tent(side):
 
 def _smaller(boxes, size):
     factor = boxes.shape[1] // size
-    return boxes.reshape(len(boxes), size, factor, size, factor, 3).mean(axis=(2, 4))
+    return keras.ops.average_pool(boxes, factor, factor, data_format="channels_last")
 
 
 def _excess(draw, share):
@@ -162,14 +162,14 @@ def _excess(draw, share):
 
 
 def _decoded(arrays, name):
-    """A subset's crops, uint8 [N, MARGIN_SIDE, MARGIN_SIDE, 3]."""
-    ends = arrays[f"{name}_ends"]
+    """A subset's crops, uint8 [N, M, M, 3]."""
+    ends, side = arrays[f"{name}_ends"], arrays["MARGIN_SIDE"]
     data, starts = arrays[name].tobytes(), [0, *ends[:-1]]
 
     def decode(place):
         with Image.open(io.BytesIO(data[place[0] : place[1]])) as image:
             pixels = np.asarray(image.convert("RGB"))
-        return pixels[-MARGIN_SIDE:, -MARGIN_SIDE:]  # the rest is what the blocks hold beside it
+        return pixels[-side:, -side:]  # the rest is what the blocks hold beside it
 
     with ThreadPoolExecutor() as pool:
         return np.stack(list(pool.map(decode, zip(starts, ends, strict=True))))

@@ -36,6 +36,7 @@ DETAIL_GAIN = 4.0  # of the detail that it sees beside the picture: small, yet a
 LEAK = 0.2  # of leaky ReLU
 
 FAITHFUL, ADVERSARIAL = 1, 2  # the stages
+ENDS = ("faithful", "average")  # of the fidelity scale: what each stage leaves
 FAITHFUL_RATE, GENERATOR_RATE, DISCRIMINATOR_RATE = 4e-4, 1.5e-4, 3e-4  # learning rates
 BETAS = (0.5, 0.99)  # Adam's
 MAX_DECAY, WARM_UP = 0.999, 20  # of the weights' average; batches after which it is half of that

@@ -5,9 +5,9 @@ srez.flags makes the command line, --help and docs/OPTIONS.md from the class `Op
 
 import dataclasses
 import functools
-import math
-import os
 from pathlib import Path
+
+from srez import values
 
 COMMAND = "What to do"
 USUAL = "Training: the usual ones"
@@ -38,56 +38,6 @@ def _option(group, default, allowed, text, shown=None, recipe=None, aliases=()):
     return dataclasses.field(default=default, metadata=about)
 
 
-def _whole(low, high=math.inf):
-    words = f"a whole number from {low} " + (f"to {high}" if high < math.inf else "up")
-    return words, lambda value: low <= value <= high
-
-
-def _number(words, check):
-    return words, lambda value: math.isfinite(value) and check(value)
-
-
-def _one_of(*values):
-    return "one of " + ", ".join(values), values.__contains__
-
-
-def _is_box(text):
-    try:
-        left, top, side = map(float, text.split(","))
-    except ValueError:
-        return False
-    return math.isfinite(left + top + side) and side > 0
-
-
-def _is_tensorflows(path):
-    """Whether TensorFlow, for which all names are UTF-8, means the same file by a path."""
-    try:
-        return os.fsencode(path) == path.encode()
-    except UnicodeEncodeError:
-        return False
-
-
-_PATH = "a path", bool
-_UTF8_PATH = (
-    "a path in ASCII, or in UTF-8 if the locale is UTF-8",
-    lambda path: path and _is_tensorflows(path),
-)
-_IN_UTF8_PATH = (
-    f"{_UTF8_PATH[0]}, but for its end",
-    lambda path: path and _is_tensorflows(os.path.dirname(path)),
-)
-_SWITCH = "true or false", lambda value: True
-_ABOVE_0 = _number("a number above 0", lambda value: value > 0)
-_FROM_0 = _number("a number from 0 up", lambda value: value >= 0)
-_BELOW_1 = _number("a number from 0 to below 1", lambda value: 0 <= value < 1)
-_MINUTES = _number("a number of minutes above 0", lambda value: value > 0)
-_SHARE = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
-_PERCENT = _number("a percentage from 0 to 100", lambda value: 0 <= value <= 100)
-_MINUTES_OR_0 = _number("a number of minutes from 0 up", lambda value: value >= 0)
-_SIDE = ("a multiple of 8 from 64 to 128", range(64, 129, 8).__contains__)
-_BOX = ("three numbers, as 120,80,60, the last above 0", _is_box)
-_RESULT = ("a path that ends in .png, .jpg or .webp, or --infer_input a folder", bool)
-
 _command = functools.partial(_option, COMMAND)
 _usual = functools.partial(_option, USUAL)
 _learning = functools.partial(_option, LEARNING)
@@ -112,198 +62,215 @@ class Options:
     """
 
     run: str = _command("demo", ("a command", bool), "The command.")
-    help: bool = _command(False, _SWITCH, "Show this page.", aliases=("h",))
-    version: bool = _command(False, _SWITCH, "Show the version of srez and of its libraries.")
+    help: bool = _command(False, values.SWITCH, "Show this page.", aliases=("h",))
+    version: bool = _command(False, values.SWITCH, "Show the version of srez and of its libraries.")
 
     dataset: str | None = _usual(
         None,
-        _PATH,
+        values.PATH,
         "Folders of pictures, or zips such as CelebA's as it is: paths or patterns with "
         "commas between, here or remote (gs://).",
         "dataset/ or img_align_celeba.zip if it is here, else faces that the program draws",
     )
     train_time: float | None = _usual(
-        None, _MINUTES, "Minutes to train in all.", "20 without --train_batches; modern: no limit"
+        None,
+        values.MINUTES,
+        "Minutes to train in all.",
+        "20 without --train_batches; modern: no limit",
     )
     train_batches: int = _usual(
-        0, _whole(0), "Batches to train in all. 0: no limit.", "no limit; modern: 18000"
+        0, values.whole(0), "Batches to train in all. 0: no limit.", "no limit; modern: 18000"
     )
     recipe: str = _usual(
         "original",
-        _one_of("original", "modern"),
+        values.one_of("original", "modern"),
         "original: the networks and losses of 2016. modern: larger, truer to the pixels, slower.",
     )
-    train_dir: str = _usual("train", _UTF8_PATH, "Folder for sheets, logs and the video.")
-    checkpoint_dir: str = _usual("checkpoint", _UTF8_PATH, "Folder for the checkpoints.")
+    train_dir: str = _usual("train", values.UTF8_PATH, "Folder for sheets, logs and the video.")
+    checkpoint_dir: str = _usual("checkpoint", values.UTF8_PATH, "Folder for the checkpoints.")
     resume: bool = _usual(
         True,
-        _SWITCH,
+        values.SWITCH,
         "Go on from the newest checkpoint. --noresume starts anew and moves old results aside.",
     )
     precision: str = _usual(
         "auto",
-        _one_of("auto", "bfloat16", "float16", "float32"),
+        values.one_of("auto", "bfloat16", "float16", "float32"),
         "What the networks compute in. float16 is for GPUs; auto is bfloat16 where the device"
         " has it, else float32.",
     )
 
-    batch_size: int = _learning(16, _whole(1), "Pictures per batch.")
+    batch_size: int = _learning(16, values.whole(1), "Pictures per batch.")
     ema: float = _original(
-        0.995, _BELOW_1, "Decay of the average of the generator's weights. 0: no averaging."
+        0.995, values.BELOW_1, "Decay of the average of the generator's weights. 0: no averaging."
     )
-    epsilon: float = _original(1e-8, _ABOVE_0, "Adam's epsilon.")
+    epsilon: float = _original(1e-8, values.ABOVE_0, "Adam's epsilon.")
     gene_l1_factor: float = _original(
         0.90,
-        _SHARE,
+        values.SHARE,
         "Weight of the L1 term in the generator's loss; the adversarial term gets the rest.",
     )
     l1_batches: int = _learning(
         4000,
-        _whole(0),
+        values.whole(0),
         "Batches before the discriminator comes in.",
         recipe="modern",
     )
     degrade: float = _learning(
         0.6,
-        _SHARE,
+        values.SHARE,
         "Share of the training pictures whose input is degraded, as small faces in photos are: "
         "resampled, noisy, packed as JPEG.",
         recipe="modern",
     )
-    learning_beta1: float = _original(0.5, _BELOW_1, "Adam's beta1.")
+    learning_beta1: float = _original(0.5, values.BELOW_1, "Adam's beta1.")
     learning_rate_half_life: int = _original(
-        5000, _whole(1), "Batches after which the learning rate is halved."
+        5000, values.whole(1), "Batches after which the learning rate is halved."
     )
-    learning_rate_start: float = _original(0.00020, _ABOVE_0, "Learning rate at the start.")
+    learning_rate_start: float = _original(0.00020, values.ABOVE_0, "Learning rate at the start.")
     noise_level: float = _original(
-        0.03, _FROM_0, "Standard deviation of the noise on the generator's input while training."
+        0.03,
+        values.FROM_0,
+        "Standard deviation of the noise on the generator's input while training.",
     )
-    random_seed: int = _learning(0, _whole(0, 2**31 - 1), "Seed of every random draw.")
+    random_seed: int = _learning(0, values.whole(0, 2**31 - 1), "Seed of every random draw.")
     deterministic: bool = _learning(
-        False, _SWITCH, "Compute the same bits each time; without it, the last bits may differ."
+        False,
+        values.SWITCH,
+        "Compute the same bits each time; without it, the last bits may differ.",
     )
-    jit_compile: bool = _learning(False, _SWITCH, "Compile the training step with XLA.")
+    jit_compile: bool = _learning(False, values.SWITCH, "Compile the training step with XLA.")
     log_device_placement: bool = _learning(
-        False, _SWITCH, "Log on which device each operation runs."
+        False, values.SWITCH, "Log on which device each operation runs."
     )
 
     sample_size: int = _pictures(
         64,
-        _SIDE,
+        values.SIDE,
         "Side of the training pictures in pixels; the network's input is a quarter of it.",
     )
     test_vectors: int = _pictures(
-        16, _whole(1), "Pictures kept for testing where no list_eval_partition.txt says which."
+        16,
+        values.whole(1),
+        "Pictures kept for testing where no list_eval_partition.txt says which.",
     )
     cache: str = _pictures(
         "none",
-        _PATH,
+        values.PATH,
         "Where decoded pictures are kept: none, memory, or the path of a file that later runs"
         " use too.",
     )
     max_bad_images: float = _pictures(
-        5.0, _PERCENT, "Percent of the pictures that may be unreadable before a training stops."
+        5.0,
+        values.PERCENT,
+        "Percent of the pictures that may be unreadable before a training stops.",
     )
 
-    summary_period: int = _keeping(200, _whole(1), "Batches between two sheets of test faces.")
+    summary_period: int = _keeping(
+        200, values.whole(1), "Batches between two sheets of test faces."
+    )
     evaluate_period: int = _keeping(
         1000,
-        _whole(0),
+        values.whole(0),
         "Batches between two measurements on validation pictures, from which the best weights"
         " are chosen. 0: never.",
     )
     checkpoint_minutes: float = _keeping(
-        5.0, _MINUTES_OR_0, "Minutes between two checkpoints. 0: only by --checkpoint_period."
+        5.0, values.MINUTES_OR_0, "Minutes between two checkpoints. 0: only by --checkpoint_period."
     )
-    checkpoint_period: int = _keeping(10000, _whole(1), "Batches between two checkpoints.")
+    checkpoint_period: int = _keeping(10000, values.whole(1), "Batches between two checkpoints.")
     keep_every: int = _keeping(
         0,
-        _whole(0),
+        values.whole(0),
         "Keep each checkpoint at a multiple of this many batches, and the two newest. 0: only"
         " those.",
     )
 
-    workers: int = _machines(1, _whole(1), "Processes on this machine that train together.")
-    cores: int = _machines(0, _whole(0), "Cores that each worker is bound to (Linux). 0: any.")
+    workers: int = _machines(1, values.whole(1), "Processes on this machine that train together.")
+    cores: int = _machines(
+        0, values.whole(0), "Cores that each worker is bound to (Linux). 0: any."
+    )
     strategy: str = _machines(
         "auto",
-        _one_of("auto", "mirrored", "multi_worker", "none"),
+        values.one_of("auto", "mirrored", "multi_worker", "none"),
         "How a training spreads: none, over this machine's GPUs (mirrored), or over the "
         "processes of TF_CONFIG (multi_worker); auto: what is there.",
     )
     sync_batch_norm: bool = _machines(
         True,
-        _SWITCH,
+        values.SWITCH,
         "Take batch statistics over all replicas' pictures, so that several replicas compute "
         "what one does.",
     )
 
     infer_input: str = _enlarging(
-        "test.jpg", _PATH, "Picture to enlarge, or a folder of them.", aliases=("i", "input")
+        "test.jpg", values.PATH, "Picture to enlarge, or a folder of them.", aliases=("i", "input")
     )
     infer_output: str | None = _enlarging(
         None,
-        _RESULT,
+        values.RESULT,
         "File to write, by its suffix PNG, JPEG or WebP; for a folder of pictures a folder.",
         "result.png or result/",
         aliases=("o", "output"),
     )
     invented: bool = _enlarging(
         False,
-        _SWITCH,
+        values.SWITCH,
         "Show what is invented, in the comparison: where the two ends of --fidelity differ. For "
         "weights of --recipe=modern.",
     )
     infer_batch: int = _enlarging(
-        16, _whole(1), "Pictures of a folder that go through the network at a time."
+        16, values.whole(1), "Pictures of a folder that go through the network at a time."
     )
     infer_skip_existing: bool = _enlarging(
-        False, _SWITCH, "Leave out pictures of a folder whose comparison is there already."
+        False, values.SWITCH, "Leave out pictures of a folder whose comparison is there already."
     )
     faces: str = _enlarging(
         "auto",
-        _one_of("auto", "all", "off"),
+        values.one_of("auto", "all", "off"),
         "auto: enlarge the faces in a photo that are from --face_min to --face_max pixels wide, "
         "and put them back; all: whatever their size; off: take the centred square.",
     )
     face: int = _enlarging(
-        0, _whole(0), "The face in a photo to enlarge, counted from the left. 0: all."
+        0, values.whole(0), "The face in a photo to enlarge, counted from the left. 0: all."
     )
     face_box: str | None = _enlarging(
         None,
-        _BOX,
+        values.BOX,
         "Where a face is, if it isn't found: x and y of the upper left corner of a square around "
         "it, from forehead to chin, and the square's side, in pixels.",
         "what is found",
     )
     face_max: int = _enlarging(
         0,
-        _whole(0),
+        values.whole(0),
         "A face that is wider, in pixels, is left as it is. 0: the side of the results. From 48 "
         "pixels on (24 by a network for 16x16) a face becomes sharper, but not truer.",
     )
     face_min: int = _enlarging(
-        12, _whole(1), "A face that is narrower, in pixels, is left as it is: it is all invented."
+        12,
+        values.whole(1),
+        "A face that is narrower, in pixels, is left as it is: it is all invented.",
     )
     face_size: str = _enlarging(
         "auto",
-        _one_of("auto", "64", "128"),
+        values.one_of("auto", "64", "128"),
         "Side of the results, in pixels, with the weights in the box. auto: by the size of the "
         "face.",
     )
     upscale_full: bool = _enlarging(
         False,
-        _SWITCH,
+        values.SWITCH,
         "Enlarge the whole picture four times, whatever its size, rather than a face in it.",
     )
     tile: int = _enlarging(
         128,
-        _whole(16),
+        values.whole(16),
         "Side of the squares that --upscale_full takes at a time, in pixels of the input.",
     )
     weights: str = _enlarging(
         "auto",
-        _one_of("auto", "best", "ema", "raw", "shipped"),
+        values.one_of("auto", "best", "ema", "raw", "shipped"),
         "Weights to use, for --run evaluate and export too. best: the average that was best on the "
         "validation pictures. ema: the newest average. raw: the newest weights themselves. "
         "shipped: those in the box; a new training of --recipe=modern begins with them, at "
@@ -312,7 +279,7 @@ class Options:
 
     consistent: str = _enlarging(
         "auto",
-        _one_of("auto", "on", "off"),
+        values.one_of("auto", "on", "off"),
         "on: results average back to their input, in training's sheets and measurements too; "
         "off: what the network gives; auto: off for a face out of a photo that is smaller than the "
         "result, and for a JPEG less than half as wide as the result, if the network was trained "
@@ -320,23 +287,25 @@ class Options:
     )
     fidelity: float = _enlarging(
         1.0,
-        _SHARE,
+        values.SHARE,
         "From 0, true to the pixels, to 1, plausible detail: how far the weights go from those of "
         "the first stage to the final ones. For weights of --recipe=modern, as those in the box.",
     )
 
-    evaluation_dir: str = _results("evaluation", _PATH, "Folder for what --run evaluate finds.")
+    evaluation_dir: str = _results(
+        "evaluation", values.PATH, "Folder for what --run evaluate finds."
+    )
     export_format: str = _results(
         "keras",
-        _one_of("keras", "onnx", "savedmodel", "tflite"),
+        values.one_of("keras", "onnx", "savedmodel", "tflite"),
         "What --run export writes. onnx needs more packages: requirements/export.txt.",
     )
     export_output: str = _results(
-        "generator", _IN_UTF8_PATH, "Where --run export writes to; the suffix is added."
+        "generator", values.IN_UTF8_PATH, "Where --run export writes to; the suffix is added."
     )
-    pack_output: str = _results("shards", _PATH, "Folder for the zips that --run pack makes.")
+    pack_output: str = _results("shards", values.PATH, "Folder for the zips that --run pack makes.")
     shard_mb: int = _results(
-        256, _whole(1), "Size of the zips that --run pack makes, in MiB at most."
+        256, values.whole(1), "Size of the zips that --run pack makes, in MiB at most."
     )
 
     serve_host: str = _page(
@@ -344,7 +313,7 @@ class Options:
         ("an address", bool),
         "Address that --run serve listens at; 0.0.0.0: all of this machine.",
     )
-    serve_port: int = _page(7860, _whole(1, 65535), "Port that --run serve listens at.")
+    serve_port: int = _page(7860, values.whole(1, 65535), "Port that --run serve listens at.")
     serve_password: str | None = _page(
         None, ("a password", bool), "What --run serve asks for, with any name.", "none"
     )
@@ -403,9 +372,9 @@ class Options:
 
     def arguments(self):
         """The command line, without the program, that gives these options: a list of words."""
-        values = {name: getattr(self, name) for name in FIELDS}
+        given = {name: getattr(self, name) for name in FIELDS}
         return [
-            f"--{name}={value}" for name, value in values.items() if value != FIELDS[name].default
+            f"--{name}={value}" for name, value in given.items() if value != FIELDS[name].default
         ]
 
 

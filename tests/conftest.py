@@ -18,8 +18,10 @@ from srez.options import Options
 from srez.pictures.image import GAP, TITLE_HEIGHT
 
 ROOT = Path(__file__).parents[1]
-# macOS and Windows can't bind a process to cores, and --cores is refused there.
-on_linux = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="binds on Linux only")
+on_linux = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"),
+    reason="macOS and Windows can't bind a process to cores: --cores is refused there",
+)
 FACES = 24
 # A job in the background ignores Ctrl-C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -132,13 +134,14 @@ def trained_modern(tmp_path_factory, faces):
 def need(is_there, *packages):
     """Sees to it that Debian's packages are there, as `is_there()` tells; root installs them.
 
-    Where that can't be done the test is skipped, and fails if CI is set: nothing is left out there.
+    Where that can't be done the test is skipped, and fails if CI is set.
     """
     if not is_there() and shutil.which("apt-get") and os.geteuid() == 0:
         apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
         subprocess.run([*apt, "update"], check=True)
         subprocess.run([*apt, "install", "--no-install-recommends", *packages], check=True)
     if not is_there():
+        # A user may have no browser and not be root. .ci/run sets CI: there nothing is left out.
         end = pytest.fail if "CI" in os.environ else pytest.skip
         end(f"needs Debian's {' and '.join(packages)}")
 

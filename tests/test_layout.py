@@ -7,7 +7,17 @@ import pytest
 from tests.conftest import ROOT
 
 # From the left to the right: each imports from itself and from what stands before it.
-ORDER = ["srez_model", "console", "files", "options", "flags", "seeds", "original", "modern"]
+ORDER = [
+    "srez_model",
+    "console",
+    "files",
+    "values",
+    "options",
+    "flags",
+    "seeds",
+    "original",
+    "modern",
+]
 ORDER += ["pictures", "drawn", "data", "parallel", "run", "quality", "photo", "front", "page"]
 ORDER += ["srez_main", "bench"]
 PATTERNS = ("srez_*.py", "srez/**/[!_]*.py", "bench/*.py")

@@ -16,7 +16,8 @@ class File:
     """
 
     def __init__(self, path):
-        self.stream = open(path, "rb")  # noqa: SIM115 - it lives as long as this object: see finalize
+        # No "with", for it stays open as long as this object lives: then finalize closes it.
+        self.stream = open(path, "rb")  # noqa: SIM115
         weakref.finalize(self, self.stream.close)
         self.stamp = _stamp(os.fstat(self.stream.fileno()))
         self.size = self.stamp[0]

@@ -20,6 +20,13 @@ _OTHERS = {  # archives of other kinds, by what is in their first bytes
     b"ustar": "a tar archive",
     b"\x1f\x8b\x08": "a gzip file",
 }
+_NO_ZIP = (  # what zipfile raises on a damaged directory
+    zipfile.BadZipFile,  # no directory, or none of a zip
+    struct.error,  # it is cut off within a number
+    ValueError,  # an offset below 0; a name that is no UTF-8
+    NotImplementedError,  # a version of the format that doesn't exist
+    OSError,  # it can't be read, or an offset is too large to seek
+)
 _ROOM = 256  # bytes that an entry's name and extra fields, which precede its data, rarely fill
 _LOCAL = struct.Struct("<4s22xHH")  # signature, lengths of name and extra fields
 
@@ -51,8 +58,7 @@ def list_zip(file, path):
     try:
         with zipfile.ZipFile(file) as archive:
             found = archive.infolist()
-    # zipfile raises nearly anything on a damaged directory.
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
+    except _NO_ZIP as error:
         file.seek(0)
         start = file.read(1024)
         other = next((words for mark, words in _OTHERS.items() if mark in start[:265]), "")

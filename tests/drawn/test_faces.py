@@ -165,8 +165,10 @@ def test_a_folder_that_cant_be_written_is_an_error_here_too(tmp_path):
         srez.drawn.faces._draw_all(missing / "faces", 0, 2)
 
 
-# Windows has no such mask, and there the code that is tested does nothing.
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="POSIX only")
+@pytest.mark.skipif(
+    not hasattr(signal, "pthread_sigmask"),
+    reason="Windows has no such mask, and the code that is tested does nothing there",
+)
 def test_the_processes_that_draw_never_see_ctrl_c(tmp_path):
     code = (
         "import multiprocessing, signal\n"

@@ -55,7 +55,7 @@ def test_it_begins_with_a_face_made_sharp_then_trains_and_makes_the_video(make):
     assert page == "  .venv/bin/python srez_main.py --run serve --weights shipped"
     assert second == "  make run TRAIN_TIME=30"
     assert third == "  make run TO=real TRAIN_TIME=30"
-    assert "for real faces, once img_align_celeba.zip is here:\n" in process.stdout
+    assert "for real faces once img_align_celeba.zip is here:\n" in process.stdout
     assert "For your own network\nleave out these two words." in process.stdout
     assert max(map(len, process.stdout.splitlines())) <= 80
 

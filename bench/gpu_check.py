@@ -1,8 +1,9 @@
-"""Whether bench.gpu's gradients are srez's: KERAS_BACKEND=... python3 -m bench.gpu_gradients FILE.
+"""Whether bench.gpu computes what srez does: KERAS_BACKEND=... python3 -m bench.gpu_check FILE.
 
-Run it with jax, then with tensorflow. The first run writes the losses and gradients of one batch in
-both stages to FILE, a .npz; the second prints how far its own are from these: the norm of the
-difference over the norm, of the tensor that differs most. Weights and pictures are drawn.
+Run it with jax, then with tensorflow. The first run writes to FILE, a .npz, the gradients of one
+batch in both stages, and an augmented batch. The second prints how far its own are from these: the
+norm of the difference over the norm, of the tensor that differs most. Weights and pictures are
+drawn.
 """
 
 import sys
@@ -38,6 +39,7 @@ def main(path):
 
 
 def _by_tensorflow(options):
+    from srez.pictures.augment import augment
     from srez_train import Trainer
 
     trainer = Trainer(options)
@@ -45,21 +47,24 @@ def _by_tensorflow(options):
         for variable, value in zip(*_drawn(getattr(trainer, name)), strict=True):
             variable.assign(value)
     trainer.batch.assign(AT)
-    return _named(lambda stage: trainer.gradients(*_pair(), stage))
+    augmented = augment(_pair()[1], _draws())
+    return _named(augmented, lambda stage: trainer.gradients(*_pair(), stage))
 
 
 def _by_jax(options):
     from bench.gpu import Training
+    from bench.gpu_pictures import augment
 
     training = Training(options, pictures=None)
     for name in ("generator", "discriminator"):
         _, training.state[name] = _drawn(getattr(training.recipe, name))
-    return _named(lambda stage: training.gradients(training.state, *_pair(), AT, stage))
+    augmented = augment(_pair()[1], _draws()[:, :, None, None, None])
+    return _named(augmented, lambda stage: training.gradients(training.state, *_pair(), AT, stage))
 
 
-def _named(gradients):
-    """Losses and gradients of both stages by name."""
-    named = {}
+def _named(augmented, gradients):
+    """What is compared, by name: the augmented batch, and the gradients of both stages."""
+    named = {"augmented": np.asarray(augmented)}
     for stage in (FAITHFUL, ADVERSARIAL):
         _, *of_networks = gradients(stage)
         for network, values in zip("GD", of_networks, strict=True):
@@ -86,6 +91,10 @@ def _pair():
     low_res = squares.mean(axis=(2, 4))
     low_res[::2] += 0.1
     return keras.ops.convert_to_tensor(low_res), keras.ops.convert_to_tensor(high_res)
+
+
+def _draws():
+    return np.random.default_rng(2).random((4, BATCH), np.float32)
 
 
 if __name__ == "__main__":
