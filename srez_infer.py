@@ -16,7 +16,7 @@ import tqdm
 import srez
 from srez.console import complain, counted, say
 from srez.files import printable
-from srez.photo.align import box_side, eyes_of_box, put_back
+from srez.photo.align import box_side, eyes_of_box, put_back, turns_upright
 from srez.photo.compare import comparison, with_boxes
 from srez.photo.jobs import Job, count_left, earlier_results, list_jobs, say_left
 from srez.photo.prepare import Part, face_part, picture_part
@@ -32,7 +32,7 @@ from srez.pictures.image import (
     to_grey,
     write_image,
 )
-from srez.quality.descriptors import find_faces, missing
+from srez.quality.descriptors import find_faces, missing, turned
 from srez.quality.metrics import averages_back, trueness
 from srez.run.weights import Networks, upscale
 from srez_model import SCALE
@@ -40,6 +40,18 @@ from srez_model import SCALE
 INVENTED = "Made by srez: the details are invented."  # in each result's file
 IN_FLIGHT = 4  # photos that are read or written at a time, at most: each takes memory
 NAMED = 3  # results in a line, if there are many
+FACELESS_TIP = "--face_box tells where a face is, --faces off takes the centred square"
+# What is said of a photo that has to be turned so many quarters to the left, for its faces.
+TURNED = {
+    0: "",
+    1: " lies on its side (faces turned a quarter to the left)",
+    -1: " lies on its side (faces turned a quarter to the right)",
+    2: " is upside down (faces turned by half)",
+}
+
+
+class NoFace(OSError):
+    """A photo in which no face was found: nothing is made of it."""
 
 
 def infer(options):
@@ -47,13 +59,13 @@ def infer(options):
 
     Writes to `infer_output`, by its suffix PNG, JPEG or WebP, and next to it a comparison of input,
     bicubic interpolation and result. With `faces` "auto" the faces in a photo are enlarged, each by
-    itself, and put back into it. With `upscale_full` the whole picture is enlarged, `tile` pixels
-    square at a time. With `invented` the comparison shows where the faithful and the plausible
-    result differ.
+    itself, and put back into it; of a photo without one nothing is made. With `upscale_full` the
+    whole picture is enlarged, `tile` pixels square at a time. With `invented` the comparison shows
+    where the faithful and the plausible result differ.
 
     Raises:
-        OSError: no checkpoint, no input, output over the input, or some pictures of a folder
-            could not be read; then these are named and the others written.
+        OSError: no checkpoint, no input, output over the input, no face in the photo, or some
+            pictures of a folder could not be read; then these are named and the others written.
     """
     wants_faces = options.faces != "off" and not options.upscale_full
     jobs = list_jobs(options.infer_input, options.infer_output, wants_faces)
@@ -67,8 +79,11 @@ def infer(options):
     earlier = earlier_results(jobs)
     failures = enlarge_all(jobs, enlarger)
     if failures and not Path(options.infer_input).is_dir():
-        raise failures[0]
+        [failure] = failures
+        is_faceless = isinstance(failure, NoFace)
+        raise OSError(f"{failure}: {FACELESS_TIP}") if is_faceless else failure
     say_left(earlier)
+    failures = [failure for failure in failures if not isinstance(failure, NoFace)]
     for failure in failures:
         complain(failure)
     if failures:
@@ -78,7 +93,8 @@ def infer(options):
 def enlarge_all(jobs, enlarger, quiet=False):
     """Does the jobs with a Faces or Wholes; returns the OSErrors of those that failed.
 
-    Says what was done, and shows a bar, if not `quiet`.
+    A NoFace is among these. Says what was done, of a folder's photos which have no face, and shows
+    a bar, if not `quiet`.
 
     So many pictures are in memory as go through the network together, and their results are
     written before the next ones are read. After Ctrl-C, what is being read or written is finished.
@@ -93,9 +109,12 @@ def enlarge_all(jobs, enlarger, quiet=False):
     ):
         try:
             for at in range(0, len(jobs), enlarger.at_once):
-                part = jobs[at : at + enlarger.at_once]
+                part, before = jobs[at : at + enlarger.at_once], len(failures)
                 items = _without_failures(pool, enlarger.read, [(job,) for job in part], failures)
                 written = _without_failures(pool, write_results, enlarger.enlarge(items), failures)
+                faceless = [str(each) for each in failures[before:] if isinstance(each, NoFace)]
+                if faceless and len(jobs) > 1:
+                    written.append([f"{each}." for each in faceless] + [f"{FACELESS_TIP}."])
                 for line in itertools.chain(*written):
                     if not quiet and line not in said:  # a tip is the same for all
                         say(line)
@@ -133,7 +152,7 @@ class Item:
 
 
 class Faces:
-    """Enlarges the faces in a photo, if they are wanted and found, else the picture's square.
+    """Enlarges the faces in a photo, or the square of a picture in which none is looked for.
 
     `networks` are run.weights.Networks. `options` say which faces, and how many pictures go
     through a network at a time.
@@ -149,16 +168,19 @@ class Faces:
         image = read_image(job.source)
         source = _name_and_size(job.source, image)
         is_photo = celeba_box(image) is None and not self._is_tiny(image)
-        tip, found = "", ""
+        tip = ""
         if job.photo is not None and (is_photo or self.options.face_box):
+            # Whether a photo has faces isn't known without dlib: it gives its square, as ever.
             tip = "" if self.options.face_box else missing()
-            eyes = () if tip else self._find(image, source)
-            if len(eyes) > 0:
-                return self._faces(job, image, source, eyes)
-            found = "" if tip else "no face found (--face_box tells where one is): "
+            if tip and self.options.face:
+                raise OSError(f"--face={self.options.face}: {tip}")
+            if not tip:
+                return self._faces(job, image, source)
         part, how = picture_part(image, self.networks, lambda: is_lossless(job.source))
+        if self.options.face > 1:
+            raise OSError(f"--face={self.options.face}: {source}: {how}, as one face")
         notes = [tip] if tip else []
-        return Item(job, [part], f"{source}, {found}{how}", is_grey(image), notes)
+        return Item(job, [part], f"{source}, {how}", is_grey(image), notes)
 
     def enlarge(self, items):
         """Yields each item with a list for each part: each network's result [4h, 4w, 3]."""
@@ -179,15 +201,24 @@ class Faces:
         return max(image.shape[:2]) <= self.networks.sizes[-1] // SCALE
 
     def _find(self, image, source):
-        if self.options.face_box:
-            left, top, side = map(float, self.options.face_box.split(","))
-            centre = np.array([top + side / 2, left + side / 2])
-            if (centre < 0).any() or (centre >= image.shape[:2]).any():
-                raise OSError(f"--face_box={self.options.face_box} lies outside of {source}")
-            return eyes_of_box(left, top, side)[None]
-        return find_faces(image)
+        if not self.options.face_box:
+            return find_faces(image)
+        left, top, side = map(float, self.options.face_box.split(","))
+        centre = np.array([top + side / 2, left + side / 2])
+        if (centre < 0).any() or (centre >= image.shape[:2]).any():
+            raise OSError(f"--face_box={self.options.face_box} lies outside of {source}")
+        turns = 0
+        if not missing():  # then a look at the box, and half of its side around, tells the turn
+            low = (centre - side).clip(0).astype(int)
+            high = np.ceil(centre + side).astype(int)
+            turns = turns_upright(find_faces(image[low[0] : high[0], low[1] : high[1]]))
+        return eyes_of_box(left, top, side, turns)[None]
 
-    def _faces(self, job, image, source, eyes):
+    def _faces(self, job, image, source):
+        eyes = self._find(image, source)
+        if not len(eyes):
+            raise NoFace(f"{source}: no face found, nothing is made of it")
+        source += TURNED[turns_upright(eyes)]
         widths = [round(box_side(pair)) for pair in eyes]
         numbers, notes = self._choose(widths, source)
         if not numbers:
@@ -311,7 +342,8 @@ def write_results(item, outputs):
         image, alpha = read_with_alpha(job.source)
         lines.append(f"  -> {_write_photo(item, results, image, alpha)}")
         if len(item.found) > 1:
-            grid = np.concatenate([with_boxes(image, item.found, grid.shape[1])[0], grid])
+            upright = turned(image, item.found, turns_upright(item.found))
+            grid = np.concatenate([with_boxes(*upright, grid.shape[1])[0], grid])
     write_image(job.comparison, grid)
     lines.append(f"  {trueness(errors)}")
     if len(outputs[0]) > 1:

@@ -229,7 +229,8 @@ class Options:
         "auto",
         values.one_of("auto", "all", "off"),
         "auto: enlarge the faces in a photo that are from --face_min to --face_max pixels wide, "
-        "and put them back; all: whatever their size; off: take the centred square.",
+        "and put them back; all: whatever their size. Nothing is made of a photo in which none is "
+        "found, upright, on its side or upside down. off: take the centred square.",
     )
     face: int = _enlarging(
         0, values.whole(0), "The face in a photo to enlarge, counted from the left. 0: all."
@@ -238,7 +239,7 @@ class Options:
         None,
         values.BOX,
         "Where a face is, if it isn't found: x and y of the upper left corner of a square around "
-        "it, from forehead to chin, and the square's side, in pixels.",
+        "it, from forehead to chin, and the square's side, in pixels of the photo as it is.",
         "what is found",
     )
     face_max: int = _enlarging(

@@ -24,18 +24,20 @@ from srez.files import printable
 from srez.page.draw import Drawing
 from srez.page.server import KEPT_SECONDS, asset, is_local, launch, temporary_folder
 from srez.page.training import Training
-from srez.photo.align import box_side
+from srez.photo.align import box_side, turns_upright
 from srez.photo.compare import INVENTED_GAIN, invented, with_boxes
 from srez.photo.jobs import Job, list_jobs
 from srez.pictures.image import read_image, to_uint8, write_image
+from srez.quality.descriptors import turned
 from srez.quality.metrics import averages_back, trueness
 from srez.run.weights import Networks
-from srez_infer import Faces, Item, enlarge_all, write_results
+from srez_infer import Faces, Item, NoFace, enlarge_all, write_results
 
 ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut_small.png"
 MAX_FILES = 100  # pictures at a time
 SHOWN_SIDE = 1024  # pixels of a photo with its boxes, the longer side
 RESULT_SIDE = 512  # pixels; small pictures are magnified to that for the eye
+FACELESS_TIP = "A face is found if it looks into the camera, more or less."
 MARK = np.float32([1.0, 0.1, 0.8])  # what is invented: magenta, which no face has
 
 
@@ -238,15 +240,19 @@ class Page:
 
     def look(self, path, request: gr.Request):
         """Reads an upload: (Photo, picture with boxes, choice of faces, button, words)."""
+        nothing = (None, None, gr.Radio([], value=None), gr.Button(visible=False))
         if path is None:
-            return None, None, gr.Radio([], value=None), gr.Button(visible=False), ""
+            return *nothing, ""
         path = Path(path)
         try:
             item = self.faces(1.0).read(Job(path, path, path, path))
             image = read_image(path)
+        except NoFace as error:
+            return *nothing, f"{_named(error, path)}. {FACELESS_TIP}"
         except OSError as error:
             raise gr.Error(_named(error, path), print_exception=False) from error
-        eyes = () if item.eyes is None else item.eyes
+        eyes = np.zeros((0, 2, 2)) if item.eyes is None else np.array(item.eyes)
+        image, eyes = turned(image, eyes, turns_upright(eyes))
         width = max(round(SHOWN_SIDE * image.shape[1] / max(image.shape[:2])), 1)
         picture, centres = with_boxes(image, eyes, width)
         photo = Photo(item, [round(box_side(pair)) for pair in eyes], centres)
@@ -270,7 +276,7 @@ class Page:
         """The chosen face's results: (words, before and after, invented, comparison, files, _)."""
         nothing = gr.Image(None, visible=False)
         if photo is None:
-            return "", None, None, None, None, nothing
+            return gr.skip(), None, None, None, None, nothing  # `look` has said why
         folder = self.fresh(request)
         one = photo.of_face(number or 1, folder)
         part, output = self._written(dataclasses.replace(one, eyes=None), fidelity)
@@ -347,6 +353,8 @@ class Page:
                 file.write(path, path.relative_to(outputs))
         lines = [f"{counted(len(made), 'result')} made."]
         lines += [_named(error, inputs / "_") for error in failures]
+        if any(isinstance(error, NoFace) for error in failures):
+            lines.append(FACELESS_TIP)
         if len(jobs) < len(paths):
             lines.append(f"Left out: {len(paths) - len(jobs)} that are no pictures.")
         return "\n\n".join(lines), [(path, path.stem) for path in map(Path, made)], str(archive)

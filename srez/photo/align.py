@@ -4,6 +4,7 @@ Positions in a picture are complex numbers, x + iy in pixels from its corner: wi
 scale and a shift, which is all that aligning a face needs, are one product and one sum.
 """
 
+import cmath
 import math
 
 import numpy as np
@@ -21,6 +22,7 @@ _MASK_SIDE = 256  # pixels
 _LEFT_EYE, _RIGHT_EYE = (
     complex(x + 0.5 - BOX_LEFT, y + 0.5 - BOX_TOP) / BOX_SIDE for x, y in CELEBA_EYES
 )
+_MIDDLE = 0.5 + 0.5j
 
 
 def box_side(eyes):
@@ -35,10 +37,25 @@ def box_corners(eyes):
     return [(place.real, place.imag) for place in places]
 
 
-def eyes_of_box(x, y, side):
-    """The eyes [2, 2] of an upright face whose box has its corner at (x, y), in pixels."""
-    places = (complex(x, y) + side * eye for eye in (_LEFT_EYE, _RIGHT_EYE))
+def eyes_of_box(x, y, side, turns=0):
+    """The eyes [2, 2] of a face whose box has its corner at (x, y), in pixels.
+
+    It stands upright once the picture is turned so many quarters to the left.
+    """
+    places = (_MIDDLE + (eye - _MIDDLE) * 1j**turns for eye in (_LEFT_EYE, _RIGHT_EYE))
+    places = [complex(x, y) + side * place for place in places]
     return np.array([(place.real, place.imag) for place in places])
+
+
+def turns_upright(eyes):
+    """How many quarters to the left a photo has to be turned so that its faces stand upright.
+
+    `eyes` are those of its faces, [n, 2, 2]; from -1 to 2, 0 where they are none.
+    """
+    ways = np.reshape(eyes, (-1, 2, 2))
+    across = complex(*(ways[:, 1] - ways[:, 0]).sum(axis=0))
+    quarters = round(math.degrees(cmath.phase(across)) / 90)
+    return 2 if quarters == -2 else quarters
 
 
 def align_face(image, eyes, side):
