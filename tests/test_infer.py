@@ -17,6 +17,7 @@ import srez_infer
 import srez_main
 from srez.console import install
 from srez.data.source import open_source
+from srez.drawn.faces import draw_face
 from srez.files import sha256
 from srez.options import Options
 from srez.photo.jobs import list_jobs
@@ -524,7 +525,7 @@ def test_several_faces_are_numbered_from_left_to_right(enlarge, photos, here, ca
 def test_what_an_earlier_run_left_beside_new_results_is_named(enlarge, photos, capsys):
     enlarge(photos / "two.png")
     assert "Left from before" not in capsys.readouterr().out
-    enlarge(photos / "none.png")
+    enlarge(photos / "none.png", faces="off")
     left = "Left from before, not of this run: result_1.png, result_2.png, result_photo.png."
     assert capsys.readouterr().out.splitlines().count(left) == 1
     enlarge(photos / "two.png")
@@ -558,13 +559,135 @@ def test_a_folder_s_photos_of_an_earlier_run_are_named_where_no_faces_are_wanted
     assert left in capsys.readouterr().out.splitlines()
 
 
-def test_without_a_face_the_centred_square_is_taken_and_that_is_said(enlarge, photos, here, capsys):
-    enlarge(photos / "none.png")
-    assert sorted(os.listdir(here)) == ["result.png", "result_compare.png"]
-    assert (
-        "no face found (--face_box tells where one is): the centred square"
-        in capsys.readouterr().out
-    )
+@pytest.mark.parametrize("picture", ["photo", "white", "long"])
+def test_nothing_is_made_of_a_picture_without_a_face_and_that_is_said(
+    enlarge, photos, here, picture
+):
+    picture = {
+        "photo": photos / "none.png",
+        "white": Image.new("RGB", (100, 100), "white"),
+        "long": Image.new("RGB", (2000, 40), "teal"),
+    }[picture]
+    if isinstance(picture, Image.Image):
+        picture.save("in.jpg")
+        picture = "in.jpg"
+    before = os.listdir(here)
+    with pytest.raises(OSError, match=r"\(\d+x\d+\): no face found, .* --faces off takes the"):
+        enlarge(picture)
+    with pytest.raises(OSError, match="no face found, nothing is made of it"):
+        enlarge(picture, face=2)
+    assert os.listdir(here) == before
+
+
+def test_in_a_folder_photos_without_a_face_are_named_and_the_others_made(
+    enlarge, photos, here, capsys
+):
+    (here / "in").mkdir()
+    for name in ("one", "none", "nobody"):
+        Image.open(photos / f"{name.replace('nobody', 'none')}.png").save(f"in/{name}.png")
+    Image.new("RGB", (20, 12), "teal").save("in/tiny.png")
+    enlarge("in", infer_batch=1)  # ends well: a folder may hold landscapes
+    assert sorted(os.listdir("result")) == ["compare", "one.png", "photo", "tiny.png"]
+    assert os.listdir("result/photo") == ["one.png"]
+    said = capsys.readouterr()
+    for name in ("none", "nobody"):
+        assert f"in/{name}.png (600x400): no face found, nothing is made of it.\n" in said.out
+    assert said.out.count("--faces off takes the centred square") == 1
+    assert not said.err
+    (here / "in" / "bad.jpg").write_text("broken")
+    with pytest.raises(OSError, match="^1 of 5 pictures failed"):
+        enlarge("in")
+
+
+TURNS = {90: "lies on its side (faces turned a quarter to the right)"}
+TURNS |= {180: "is upside down (faces turned by half)"}
+TURNS |= {270: "lies on its side (faces turned a quarter to the left)"}
+
+
+def _nearly(first, second):
+    """Whether two pictures' files are the same, but for what is rounded to the next level."""
+    return np.abs(read_image(first).astype(int) - read_image(second)).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def upright(tmp_path_factory):
+    """A folder of photos: the astronaut, a drawn face, and two people of whom one has alpha."""
+    folder = tmp_path_factory.mktemp("upright")
+    astronaut = Image.fromarray(data.astronaut()).resize((300, 300))
+    astronaut.save(folder / "astronaut.png")
+    drawn = Image.new("RGB", (300, 260), "teal")
+    drawn.paste(draw_face(0, 1), (70, 20))
+    drawn.save(folder / "drawn.png")
+    two = Image.new("RGBA", (478, 300))
+    two.paste(astronaut, (178, 0))
+    two.paste(draw_face(0, 1), (0, 40))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "NASA"
+    two.save(folder / "two.png", exif=exif)
+    return folder
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_folder_of_turned_photos_gives_what_upright_ones_give_and_stays_turned(
+    enlarge, upright, here, capsys, degrees
+):
+    enlarge(upright, "upright")
+    (here / "in").mkdir()
+    for path in upright.iterdir():
+        with Image.open(path) as image:
+            image.rotate(degrees, expand=True).save(f"in/{path.name}", exif=image.getexif())
+    capsys.readouterr()
+    enlarge("in", "out")
+    assert capsys.readouterr().out.count(TURNS[degrees]) == 3
+    for path in (here / "upright").rglob("*.png"):
+        found = here / "out" / path.relative_to(here / "upright")
+        if found.parent.name == "photo":
+            with Image.open(found) as photo:
+                back = photo.rotate(-degrees, expand=True)
+                assert photo.mode == ("RGBA" if path.stem == "two" else "RGB")
+                assert path.stem != "two" or photo.getexif()[ExifTags.Base.Artist] == "NASA"
+            back.save("back.png")
+            found = "back.png"
+        assert _nearly(found, path), path
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"face": 1},
+        {"face": 2},
+        {"faces": "auto", "face_max": 70},
+        {"faces": "auto", "face_min": 90},
+    ],
+    ids=str,
+)
+def test_the_faces_asked_for_are_those_of_the_upright_photo(enlarge, upright, here, degrees, flags):
+    enlarge(upright / "two.png", "upright.png", sizes=(64, 128), **flags)
+    Image.open(upright / "two.png").rotate(degrees, expand=True).save("turned.png")
+    enlarge("turned.png", sizes=(64, 128), **flags)
+    for end in ("", "_compare"):
+        assert _nearly(f"result{end}.png", f"upright{end}.png")
+
+
+@pytest.mark.parametrize(
+    ("degrees", "box"), [(0, "60,8,90"), (90, "8,150,90"), (180, "150,202,90"), (270, "202,60,90")]
+)
+def test_the_box_of_a_turned_face_is_turned_with_it(enlarge, upright, here, degrees, box):
+    enlarge(upright / "astronaut.png", "upright.png", face_box="60,8,90")
+    Image.open(upright / "astronaut.png").rotate(degrees, expand=True).save("turned.png")
+    enlarge("turned.png", face_box=box)
+    assert _nearly("result.png", "upright.png")
+
+
+def test_a_photo_that_exif_turns_on_its_side_gives_its_face(enlarge, upright, capsys):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.open(upright / "astronaut.png").save("wrong.png", exif=exif)
+    enlarge("wrong.png", "turned.png")
+    assert TURNS[270] in capsys.readouterr().out
+    enlarge(upright / "astronaut.png")
+    assert _nearly("turned.png", "result.png")
 
 
 def test_faces_off_takes_the_centred_square_of_any_photo(enlarge, photos, here, capsys):
@@ -680,10 +803,10 @@ def test_the_box_of_a_face_gives_what_is_in_it(enlarge, photos, here):
 
 def test_a_folder_of_photos_gives_faces_photos_and_comparisons(enlarge, photos, here):
     enlarge(photos, "out")
-    results = ["compare", "none.png", "one.png", "photo", "turned.png", "two_1.png", "two_2.png"]
+    results = ["compare", "one.png", "photo", "turned.png", "two_1.png", "two_2.png"]
     assert sorted(os.listdir(here / "out")) == results
     assert sorted(os.listdir(here / "out" / "photo")) == ["one.png", "turned.png", "two.png"]
-    assert len(os.listdir(here / "out" / "compare")) == 4
+    assert len(os.listdir(here / "out" / "compare")) == 3
     enlarge(photos / "two.png")
     for number in (1, 2):
         alone = read_image(here / f"result_{number}.png")
@@ -699,6 +822,15 @@ def test_without_dlib_it_is_said_once_how_to_get_it(enlarge, photos, here, monke
     assert sorted(os.listdir(here / "out")) == [
         *("compare", "none.png", "one.png", "turned.png", "two.png")
     ]
+
+
+def test_a_face_asked_for_by_number_is_not_replaced_by_the_square(enlarge, photos, monkeypatch):
+    Image.new("RGB", (16, 16), "teal").save("tiny.png")
+    with pytest.raises(OSError, match=r"--face=2: tiny.png \(16x16\): taken as it is, as one face"):
+        enlarge("tiny.png", face=2)
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    with pytest.raises(OSError, match="--face=2: faces need two more packages"):
+        enlarge(photos / "one.png", face=2)
 
 
 def test_without_dlib_nothing_is_said_where_no_face_is_looked_for(

@@ -109,10 +109,36 @@ def test_another_fidelity_has_files_of_its_own_for_the_browser_to_show(page):
     assert not {*first[0], *first[1:3], *first[3]} & {*second[0], *second[1:3], *second[3]}
 
 
-def test_a_narrow_picture_is_shown_no_larger_than_others(page, tmp_path):
+def test_a_narrow_picture_is_shown_no_larger_than_others(page, tmp_path, monkeypatch):
+    monkeypatch.setattr("srez_infer.missing", lambda: "No faces here")
     write_image(tmp_path / "narrow.png", np.zeros((3000, 1, 3), np.uint8))
     _, picture, *_ = page.look(str(tmp_path / "narrow.png"), VISITOR)
     assert read_image(picture).shape == (3000, 1, 3)
+
+
+def test_an_upload_without_a_face_is_said_to_be_so_and_takes_the_place_of_the_last_one(
+    page, tmp_path
+):
+    write_image(tmp_path / "white.png", np.full((60, 60, 3), 255, np.uint8))
+    photo, found, _, _, words = page.look(str(tmp_path / "white.png"), VISITOR)
+    assert photo is None and found is None
+    assert words.startswith("white.png (60x60): no face found, nothing is made of it. A face is")
+    said, *nothing, _ = page.sharpen(photo, None, 1.0, VISITOR)
+    assert said == gr.skip() and nothing == [None] * 4
+
+
+def test_a_photo_on_its_side_is_shown_upright_and_gives_the_same_face(page, tmp_path):
+    image = np.pad(read_image(ASTRONAUT), ((0, 30), (0, 50), (0, 0)), mode="edge")
+    write_image(tmp_path / "upright.png", image)
+    write_image(tmp_path / "side.png", np.rot90(image))
+    (one, shown, *_), (two, also, *_) = (
+        page.look(str(tmp_path / f"{name}.png"), VISITOR) for name in ("upright", "side")
+    )
+    assert np.array_equal(read_image(shown), read_image(also))
+    np.testing.assert_allclose(one.centres, two.centres)
+    assert "side.png (78x98) lies on its side (faces turned a quarter to the right): 1" in two.words
+    pair = [_sharpened(page, tmp_path / f"{name}.png")[1] for name in ("upright", "side")]
+    assert np.abs(np.subtract(*(read_image(path).astype(int) for path in pair))).max() <= 1
 
 
 def test_a_face_whose_upload_was_removed_is_named(page, tmp_path):
@@ -162,12 +188,14 @@ def test_many_pictures_become_a_gallery_and_a_zip_and_bad_ones_are_named(
     (tmp_path / "bad.png").write_text("no picture")
     shutil.copy(faces / "00.jpg", tmp_path / "bad2.txt")
     shutil.copy(faces / "02.jpg", tmp_path / "00.jpg")
+    write_image(tmp_path / "white.png", np.full((60, 60, 3), 255, np.uint8))
     paths = [faces / "00.jpg", faces / "01.jpg", tmp_path / "bad.png", tmp_path / "bad2.txt"]
-    paths.append(tmp_path / "00.jpg")
+    paths += [tmp_path / "00.jpg", tmp_path / "white.png"]
     words, gallery, archive = page.sharpen_all(list(map(str, paths)), VISITOR)
     assert not any(capsys.readouterr())  # what visitors do isn't told in the terminal
     assert words.startswith("3 results made.")
     assert "bad.png: can't be read as a picture" in words
+    assert "\n\nwhite.png (60x60): no face found, nothing is made of it\n\n" in words
     assert "Left out: 1 that are no pictures" in words
     assert [name for _, name in gallery] == ["00", "01", "5_00"]
     assert {"00.png", "01.png"} < set(zipfile.ZipFile(archive).namelist())

@@ -124,3 +124,27 @@ def test_the_box_of_eyes_is_that_which_they_came_from():
     eyes = srez.photo.align.eyes_of_box(100.0, 60.0, 128.0)
     np.testing.assert_allclose(eyes, CELEBA_EYES + np.array([75, 0]), atol=1e-9)
     assert srez.photo.align.box_side(eyes) == pytest.approx(128)
+
+
+@pytest.mark.parametrize(
+    ("turns", "degrees"), [(0, 20), (0, 0), (-1, 90), (-1, 70), (2, 180), (1, 270)]
+)
+def test_a_photo_has_to_be_turned_back_by_the_quarters_nearest_to_its_faces(
+    astronaut, turns, degrees
+):
+    _, eyes = _turned(astronaut, EYES, degrees)
+    assert srez.photo.align.turns_upright(eyes[None]) == turns
+
+
+def test_a_photo_without_faces_is_not_turned():
+    assert srez.photo.align.turns_upright(np.zeros((0, 2, 2))) == 0
+
+
+@pytest.mark.parametrize(("turns", "degrees"), [(0, 0), (-1, 90), (2, 180), (1, 270)])
+def test_a_turned_box_is_that_of_the_turned_picture(astronaut, turns, degrees):
+    upright = srez.photo.align.align_face(
+        astronaut, srez.photo.align.eyes_of_box(192, 192, 128), 64
+    )
+    turned, _ = _turned(astronaut, EYES, degrees)
+    eyes = srez.photo.align.eyes_of_box(192, 192, 128, turns)
+    np.testing.assert_allclose(srez.photo.align.align_face(turned, eyes, 64), upright, atol=2 / 255)

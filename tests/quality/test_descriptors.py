@@ -34,6 +34,36 @@ def test_the_left_eye_in_the_picture_comes_first():
     np.testing.assert_allclose(eyes, [[512 - x, y] for x, y in reversed(EYES)], atol=2)
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_the_eyes_are_found_in_a_turned_photo_the_left_one_of_the_upright_first(turns):
+    photo = np.ascontiguousarray(data.astronaut()[:300, :400])
+    [upright] = srez.quality.descriptors.find_faces(photo)
+    image, expected = srez.quality.descriptors.turned(photo, upright, turns)
+    [eyes] = srez.quality.descriptors.find_faces(np.ascontiguousarray(image))
+    np.testing.assert_allclose(eyes, expected, atol=1e-9)
+
+
+def test_four_quarters_are_none_and_a_place_keeps_its_pixel():
+    image = np.arange(6).reshape(2, 3, 1)
+    for turns in range(-4, 5):
+        turned, (x, y) = srez.quality.descriptors.turned(image, np.array([2.5, 0.5]), turns)
+        assert turned[int(y), int(x)] == image[0, 2]
+        assert turns % 4 or (turned == image).all()
+
+
+def test_a_chance_find_on_its_side_is_no_face(monkeypatch):
+    found = iter([([], 0.0), (["chance"], 0.49), ([], 0.0), ([], 0.0)])
+    monkeypatch.setattr(srez.quality.descriptors, "_search", lambda _: next(found))
+    assert not srez.quality.descriptors.find_faces(np.zeros((9, 9, 3), np.uint8))
+
+
+def test_a_face_in_a_long_panorama_is_found():
+    panorama = np.zeros((600, 12_000, 3), np.uint8)
+    panorama[:512, 7000:7512] = data.astronaut()
+    [eyes] = srez.quality.descriptors.find_faces(panorama)
+    np.testing.assert_allclose(eyes - [7000, 0], EYES, atol=2)
+
+
 def test_faces_come_from_left_to_right_and_a_badge_is_none():
     image = data.astronaut()
     small = _resized(image[:, ::-1], 256)
