@@ -18,7 +18,7 @@ SEARCH_SIDE = 4000  # pixels of the searched picture's longer side, or a panoram
 # For the search. It finds 77 of 100 CelebA faces whose box is 16 pixels, 12 or 16 times no more.
 MAX_ENLARGEMENT = 8
 MIN_SCORE = 0.2  # of the surest find: below, most of what is found in photos is no face
-SURE_SCORE = 0.5  # of the others, and of turned ones: next to a face, a badge may pass with less
+SURE_SCORE = 0.5  # of the others: next to a face, a badge may pass for one with less
 LANDMARK_SIDE = 400  # pixels; dlib's landmarks are whole pixels, so a face is magnified for them
 DESCRIPTOR_SIDE = 150  # pixels; what the descriptor network takes
 DESCRIPTOR_BATCH = 64
@@ -37,19 +37,19 @@ def missing():
 def find_faces(image):
     """The eyes of the faces in a picture, uint8 [H, W, 3]: float64 [n, 2, 2], n from 0 up.
 
-    Each face is the centres (x, y) of its two eyes in pixels; (0, 0) is the picture's corner. If no
-    face is sure in the picture as it is, it is searched on its sides and upside down, too. In the
-    picture turned as its faces stand upright, a face's left eye comes first, and the faces come
-    from left to right. Needs what `missing` asks for.
+    Each face is the centres (x, y) of its two eyes in pixels; (0, 0) is the picture's corner. If
+    none is found, or none that is sure, the picture is searched on its sides and upside down, too.
+    In the picture turned so that its faces stand upright, a face's left eye comes first, and the
+    faces come from left to right. Needs what `missing` asks for.
     """
-    eyes, best = _search(image)
+    upright, best = _search(image)
+    eyes = upright
     if best < SURE_SCORE:
         for turns in (1, 2, 3):
             picture = np.ascontiguousarray(np.rot90(image, turns))
             found, score = _search(picture)
-            # Chance finds come more often in more searches: half of the drawn faces have one of up
-            # to 0.3 where the chin is, upside down.
-            if score >= max(SURE_SCORE, best):
+            # One in ten faces looks somewhat like a face from another side, too.
+            if score > best and (score >= SURE_SCORE or not len(upright)):
                 best, (_, eyes) = score, turned(picture, found, -turns)
     return eyes
 

@@ -51,10 +51,26 @@ def test_four_quarters_are_none_and_a_place_keeps_its_pixel():
         assert turns % 4 or (turned == image).all()
 
 
-def test_a_chance_find_on_its_side_is_no_face(monkeypatch):
-    found = iter([([], 0.0), (["chance"], 0.49), ([], 0.0), ([], 0.0)])
-    monkeypatch.setattr(srez.quality.descriptors, "_search", lambda _: next(found))
-    assert not srez.quality.descriptors.find_faces(np.zeros((9, 9, 3), np.uint8))
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ((0.6, 0.9, 0.0, 0.0), 0),  # a sure face: nothing else is searched
+        ((0.2, 0.4, 0.0, 0.0), 0),
+        ((0.2, 0.4, 0.6, 0.5), 2),
+        ((0.0, 0.2, 0.0, 0.3), 3),
+        ((0.0, 0.0, 0.0, 0.0), None),
+    ],
+)
+def test_a_turn_counts_if_no_face_is_upright_or_none_as_sure(monkeypatch, scores, expected):
+    finds = (
+        (np.full((int(score > 0), 2, 2), 5.0 + turns), score) for turns, score in enumerate(scores)
+    )
+    monkeypatch.setattr(srez.quality.descriptors, "_search", lambda _: next(finds))
+    monkeypatch.setattr(
+        srez.quality.descriptors, "turned", lambda image, places, _: (image, places)
+    )
+    eyes = srez.quality.descriptors.find_faces(np.zeros((9, 9, 3), np.uint8))
+    assert [*eyes[:, 0, 0]] == ([] if expected is None else [5.0 + expected])
 
 
 def test_a_face_in_a_long_panorama_is_found():
