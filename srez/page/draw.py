@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import math
+import threading
 
 import gradio as gr
 import numpy as np
@@ -15,6 +16,7 @@ from srez.photo.tiles import as_graph
 from srez.pictures.image import celeba_box, to_uint8
 
 SIDES = (16, 32)  # of the grids to paint in
+WAITING = 16  # strokes; each holds one of Gradio's 40 threads, and further ones get no answer
 SAMPLES = (12, 2, 11, 17, 13, 14)  # numbers of drawn faces to start from, of different looks
 
 
@@ -24,6 +26,7 @@ class Drawing:
     def __init__(self, networks):
         self._networks = networks
         self._graphs = {}
+        self._places = threading.BoundedSemaphore(WAITING)
 
     def build(self):
         """Adds the tab's component to the page that is being built."""
@@ -57,10 +60,13 @@ class Drawing:
             low_res = values.reshape(1, side, side, 3) / np.float32(255.0)
         except (TypeError, ValueError):
             return ""
-        if side not in SIDES:
+        if side not in SIDES or not self._places.acquire(blocking=False):
             return ""
-        with self._networks.lock:
-            return _data_url(to_uint8(np.asarray(self._graph(side)(low_res))[0]))
+        try:
+            with self._networks.lock:
+                return _data_url(to_uint8(np.asarray(self._graph(side)(low_res))[0]))
+        finally:
+            self._places.release()
 
     def _graph(self, side):
         """The plausible network as a graph: it is twice as fast as Keras' call."""

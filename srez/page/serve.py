@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 import zipfile
@@ -22,12 +21,14 @@ from srez.console import complain, counted, say
 from srez.drawn.faces import draw_face
 from srez.files import printable
 from srez.page.draw import Drawing
-from srez.page.server import KEPT_SECONDS, asset, is_local, launch, temporary_folder
+from srez.page.gate import Guarded
+from srez.page.server import asset, is_local, launch, temporary_folder
 from srez.page.training import Training
+from srez.page.visitors import KEPT_SECONDS, Visitors, gather, gone, number_in, refused
 from srez.photo.align import box_side, turns_upright
 from srez.photo.compare import INVENTED_GAIN, invented, with_boxes
 from srez.photo.jobs import Job, list_jobs
-from srez.pictures.image import read_image, to_uint8, write_image
+from srez.pictures.image import MAX_PIXELS, read_image, to_uint8, write_image
 from srez.quality.descriptors import turned
 from srez.quality.metrics import averages_back, trueness
 from srez.run.weights import Networks
@@ -35,6 +36,7 @@ from srez_infer import Faces, Item, NoFace, enlarge_all, write_results
 
 ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut_small.png"
 MAX_FILES = 100  # pictures at a time
+MAX_SECONDS = 1800  # that many pictures may take: others are waiting
 SHOWN_SIDE = 1024  # pixels of a photo with its boxes, the longer side
 RESULT_SIDE = 512  # pixels; small pictures are magnified to that for the eye
 FACELESS_TIP = "A face is found if it looks into the camera, more or less."
@@ -110,12 +112,14 @@ class Photo:
 
     def of_face(self, number, folder):
         """The Item of one face alone, whose results go to a folder."""
-        item, at = self.item, number - 1
+        item = self.item
+        number = number_in(1 if number is None else number, 1, len(item.parts), "Face")
+        at = int(number) - 1
         stem = item.job.source.stem
         job = Job(item.job.source, *(folder / f"{stem}_{end}.png" for end in _ENDS))
         eyes = None if item.eyes is None else [item.eyes[at]]
         return dataclasses.replace(
-            item, job=job, parts=[item.parts[at]], numbers=(number,), eyes=eyes, found=(), notes=[]
+            item, job=job, parts=[item.parts[at]], numbers=(at + 1,), eyes=eyes, found=(), notes=[]
         )
 
 
@@ -128,6 +132,7 @@ class Page:
     def __init__(self, options, folder):
         self.options = options
         self.folder = folder
+        self.visitors = Visitors(folder)
         self.networks = Networks(options)
         self.networks.invented = self.networks.has_ends
         self.drawing = Drawing(self.networks)
@@ -137,25 +142,14 @@ class Page:
         options = dataclasses.replace(self.options, faces="all", face=0, fidelity=fidelity)
         return OneByOne(self.networks, options)
 
-    def visitor(self, request):
-        """The folder of one visitor."""
-        folder = self.folder / "visitors" / request.session_hash
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def fresh(self, request):
-        """A new folder for one answer: of an old address a browser shows the old picture."""
-        return Path(tempfile.mkdtemp(dir=self.visitor(request)))
-
     def leave(self, request: gr.Request):
         """Removes what was made for a visitor who has left."""
-        shutil.rmtree(self.folder / "visitors" / request.session_hash, ignore_errors=True)
+        self.visitors.leave(request.session_hash)
 
     def build(self):
         """The gr.Blocks."""
-        with gr.Blocks(
-            title="srez", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)
-        ) as demo:
+        about = {"title": "srez", "analytics_enabled": False, "delete_cache": (60, KEPT_SECONDS)}
+        with Guarded(self.visitors, **about) as demo:
             gr.Markdown(f"{asset('intro.md')}\nUsing the {self.networks.words}.")
             with gr.Tab("Photo"):
                 self._build_photo()
@@ -189,10 +183,13 @@ class Page:
         results = [words, slider, invented, compare, files, whole]
         chosen = [photo, number, fidelity]
         always = {"show_progress": "hidden", "trigger_mode": "always_last", "concurrency_id": "net"}
+        always["api_visibility"] = "private"  # a client calls what follows an upload
         upload.change(
             self.look, upload, [photo, found, number, button, words], concurrency_id="net"
         ).success(self.sharpen, chosen, results, concurrency_id="net")
-        found.select(self.choose, photo, number).success(self.sharpen, chosen, results, **always)
+        found.select(self.choose, photo, number, api_visibility="private").success(
+            self.sharpen, chosen, results, **always
+        )
         gr.on([number.input, fidelity.input], self.sharpen, chosen, results, **always)
         button.click(self.put_back, chosen, [whole, files], concurrency_id="net")
 
@@ -211,7 +208,13 @@ class Page:
                 )
                 # As it was uploaded: Gradio would open it, and say nothing useful of a bad one.
                 upload.preprocess = lambda payload: payload and payload.path
-                gr.Examples(self._examples(), upload, label="Or one of these", elem_id="examples")
+                about = {"label": "Or one of these", "elem_id": "examples"}
+                shown = gr.Examples(self._examples(), upload, **about).dataset
+                last = len(shown.raw_samples) - 1
+                shown.preprocess = lambda at: (
+                    at,
+                    shown.raw_samples[number_in(at, 0, last, "Example")],
+                )
             with gr.Column():
                 found = _picture("Faces found: click on one", "found", height=320)
                 number = gr.Radio([], label="Face, from left to right", elem_id="face")
@@ -243,14 +246,14 @@ class Page:
         nothing = (None, None, gr.Radio([], value=None), gr.Button(visible=False))
         if path is None:
             return *nothing, ""
-        path = Path(path)
+        path, folder = Path(path), self.visitors.fresh(request.session_hash)
         try:
             item = self.faces(1.0).read(Job(path, path, path, path))
             image = read_image(path)
         except NoFace as error:
             return *nothing, f"{_named(error, path)}. {FACELESS_TIP}"
         except OSError as error:
-            raise gr.Error(_named(error, path), print_exception=False) from error
+            raise refused(_named(error, path)) from error
         eyes = np.zeros((0, 2, 2)) if item.eyes is None else np.array(item.eyes)
         image, eyes = turned(image, eyes, turns_upright(eyes))
         width = max(round(SHOWN_SIDE * image.shape[1] / max(image.shape[:2])), 1)
@@ -259,26 +262,30 @@ class Page:
         numbers = [*range(1, len(photo.widths) + 1)]
         return (
             photo,
-            _shown(self.fresh(request), "found", picture),
+            _shown(folder, "found", picture),
             gr.Radio(numbers, value=1 if numbers else None),
             gr.Button(visible=bool(numbers)),
             photo.words,
         )
 
-    def choose(self, photo, event: gr.SelectData):
+    def choose(self, photo, event: gr.EventData):
         """The number of the face next to a click."""
         if photo is None or not photo.centres:
             return gr.skip()
-        away = [abs(complex(*centre) - complex(*event.index)) for centre in photo.centres]
-        return 1 + int(np.argmin(away))
+        try:
+            x, y = event.index
+        except (AttributeError, TypeError, ValueError) as error:
+            raise refused("A click has two numbers") from error
+        click = complex(*(number_in(at, -MAX_PIXELS, MAX_PIXELS, "A click") for at in (x, y)))
+        return 1 + int(np.argmin([abs(complex(*centre) - click) for centre in photo.centres]))
 
     def sharpen(self, photo, number, fidelity, request: gr.Request):
         """The chosen face's results: (words, before and after, invented, comparison, files, _)."""
         nothing = gr.Image(None, visible=False)
         if photo is None:
             return gr.skip(), None, None, None, None, nothing  # `look` has said why
-        folder = self.fresh(request)
-        one = photo.of_face(number or 1, folder)
+        folder = self.visitors.fresh(request.session_hash)
+        one = photo.of_face(number, folder)
         part, output = self._written(dataclasses.replace(one, eyes=None), fidelity)
         result = read_image(one.job.target)
         before = part.low_res.repeat(4, axis=0).repeat(4, axis=1)
@@ -294,20 +301,18 @@ class Page:
 
     def put_back(self, photo, number, fidelity, request: gr.Request):
         """(the photo with the chosen face put back, all files)."""
-        if photo is None:
+        if photo is None or photo.item.eyes is None:
             return gr.skip(), gr.skip()
-        one = photo.of_face(number or 1, self.fresh(request))
-        try:
-            self._written(one, fidelity)
-        except FileNotFoundError as error:  # it is removed after an hour
-            name = photo.item.job.source.name
-            raise gr.Error(f"{name} is gone: upload it again", print_exception=False) from error
+        one = photo.of_face(number, self.visitors.fresh(request.session_hash))
+        self._written(one, fidelity)
         return gr.Image(str(one.job.photo), visible=True), list(map(str, one.job.outputs))
 
     def _written(self, item, fidelity):
         """The Part and the outputs of an Item of one face, whose files are written."""
+        fidelity = number_in(fidelity, 0, 1, "Fidelity")
         [(item, [output])] = self.faces(fidelity).enlarge([item])
-        write_results(item, [output])
+        with gone(item.job.source.name):
+            write_results(item, [output])
         return item.parts[0], output
 
     # Many photos
@@ -322,42 +327,52 @@ class Page:
         words = gr.Markdown(elem_id="failures")
         gallery = gr.Gallery(label="Results", format="png", columns=4, elem_id="gallery")
         archive = gr.File(label="Download all", interactive=False, elem_id="zip")
-        button.click(self.sharpen_all, uploads, [words, gallery, archive], concurrency_id="net")
+        button.click(self.sharpen_all, uploads, [words, gallery, archive], concurrency_id="many")
 
     def sharpen_all(self, paths, request: gr.Request):
         """(words, the results, a zip of them) of many pictures."""
         if not paths:
             return "Choose some pictures first.", None, None
         if len(paths) > MAX_FILES:
-            raise gr.Error(
-                f"{len(paths)} pictures: give {MAX_FILES} at most", print_exception=False
-            )
-        folder = self.fresh(request)
+            raise refused(f"{len(paths)} pictures: give {MAX_FILES} at most")
+        folder = self.visitors.fresh(request.session_hash)
         inputs, outputs = folder / "inputs", folder / "results"
-        inputs.mkdir(parents=True)
-        for number, path in enumerate(map(Path, paths), 1):
-            name = path.name
-            while (inputs / name).exists():
-                name = f"{number}_{name}"
-            shutil.copy(path, inputs / name)
-        try:
-            jobs = list_jobs(str(inputs), str(outputs), True)
-        except OSError as error:
-            raise gr.Error("None of these files is a picture", print_exception=False) from error
-        failures = enlarge_all(jobs, self.faces(self.options.fidelity), quiet=True)
-        shutil.rmtree(inputs)
-        made = sorted(outputs.glob("*.png"))
-        archive = folder / "srez.zip"
-        with zipfile.ZipFile(archive, "w") as file:
-            for path in sorted(outputs.rglob("*.png")):
-                file.write(path, path.relative_to(outputs))
-        lines = [f"{counted(len(made), 'result')} made."]
-        lines += [_named(error, inputs / "_") for error in failures]
-        if any(isinstance(error, NoFace) for error in failures):
-            lines.append(FACELESS_TIP)
+        with gone("A picture"):
+            gather(paths, inputs)
+            try:
+                jobs = list_jobs(str(inputs), str(outputs), True)
+            except OSError as error:
+                raise refused("None of these files is a picture") from error
+            lines = self._enlarged(jobs, request.session_hash)
+            shutil.rmtree(inputs)
+            made = sorted(outputs.glob("*.png"))
+            archive = folder / "srez.zip"
+            with zipfile.ZipFile(archive, "w") as file:
+                for path in sorted(outputs.rglob("*.png")):
+                    file.write(path, path.relative_to(outputs))
+        lines = [f"{counted(len(made), 'result')} made.", *lines]
         if len(jobs) < len(paths):
             lines.append(f"Left out: {len(paths) - len(jobs)} that are no pictures.")
         return "\n\n".join(lines), [(path, path.stem) for path in map(Path, made)], str(archive)
+
+    def _enlarged(self, jobs, session):
+        """Does many jobs; returns lines on those that failed and those that were left."""
+        faces, last = self.faces(self.options.fidelity), time.monotonic() + MAX_SECONDS
+        lines = []
+        for at in range(0, len(jobs), faces.at_once):
+            try:
+                self.visitors.check_room(session)
+                if time.monotonic() > last:
+                    raise refused(f"They take more than {MAX_SECONDS // 60} minutes")
+            except gr.Error as error:
+                return [*lines, f"{error.message}. Not made: {len(jobs) - at}."]
+            if not self.visitors.is_here(session):
+                raise FileNotFoundError  # nobody waits for them any more
+            failures = enlarge_all(jobs[at : at + faces.at_once], faces, quiet=True)
+            lines += [_named(error, jobs[0].source) for error in failures]
+            if any(isinstance(error, NoFace) for error in failures):
+                lines.append(FACELESS_TIP)
+        return lines
 
 
 def _in_words(photo, part, result, levels):

@@ -11,12 +11,11 @@ from pathlib import Path
 import gradio as gr
 
 from srez.files import MAX_BYTES, locked
+from srez.page.gate import Gate
+from srez.page.visitors import MAX_VISITORS
 
 ASSETS = Path(__file__).parent / "assets"
 TEMPORARY = "srez_page_"  # what a server's folder of temporary files begins with
-# Nothing that the page asks the browser for may come from elsewhere, whatever Gradio does.
-POLICY = b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'"
-KEPT_SECONDS = 3600  # that an upload or a result is kept, at most
 MAX_WAITING = 64  # requests; further ones are refused
 
 
@@ -36,7 +35,7 @@ def temporary_folder():
 
 
 def launch(demo, options):
-    """Starts the server in threads of its own; returns its address for a browser.
+    """Starts the server of a gate.Guarded in threads of its own; returns its address.
 
     Raises OSError: it can't listen at --serve_host and --serve_port.
     """
@@ -51,13 +50,14 @@ def launch(demo, options):
             return secrets.compare_digest(password.encode(), wanted)
 
     try:
-        demo.queue(max_size=MAX_WAITING).launch(
+        demo.queue(max_size=MAX_WAITING, api_open=False).launch(
             server_name=options.serve_host,
             server_port=options.serve_port,
             auth=auth,
             auth_message="Any name, and the password.",
             max_file_size=MAX_BYTES,
-            app_kwargs={"middleware": [(Closed, (), {})]},
+            state_session_capacity=MAX_VISITORS,
+            app_kwargs={"middleware": [(Gate, (), {"visitors": demo.visitors})]},
             theme=gr.themes.Base(
                 primary_hue="blue",
                 font=gr.themes.Font("system-ui"),
@@ -67,9 +67,11 @@ def launch(demo, options):
             footer_links=[],
             share=False,
             ssr_mode=False,
+            run_history=False,
+            mcp_server=False,
             enable_monitoring=False,
             prevent_thread_lock=True,
-            show_error=True,
+            show_error=False,  # but of those that srez itself tells
             quiet=True,
         )
     except OSError as error:
@@ -79,21 +81,6 @@ def launch(demo, options):
         ) from error
     host = "localhost" if options.serve_host == "0.0.0.0" else options.serve_host
     return f"http://{host}:{options.serve_port}"
-
-
-class Closed:
-    """Tells the browser to load nothing from elsewhere (an ASGI middleware)."""
-
-    def __init__(self, app):
-        self.app = app
-
-    async def __call__(self, scope, receive, send):
-        async def send_with_policy(message):
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY)]
-            await send(message)
-
-        await self.app(scope, receive, send_with_policy)
 
 
 def asset(name):

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import gradio as gr
 
+from srez.page.visitors import number_in
 from srez.pictures.image import read_image, write_image
 from srez.quality.report import curves, template
 
 SECONDS = 3  # between two looks
+MAX_SHEETS = 10**6
 
 
 class Training:
@@ -33,21 +35,22 @@ class Training:
         charts = gr.HTML(elem_id="charts")
         options = gr.JSON(label="Options of the run", open=False, elem_id="options")
         seen, shown = gr.State(None), [words, number, sheet, charts, options]
-        look = {"concurrency_limit": 4, "show_progress": "hidden"}
+        look = {"concurrency_limit": 4, "show_progress": "hidden", "api_visibility": "private"}
         for listen in (tab.select, gr.Timer(SECONDS).tick, follow.input):
             listen(self.look, [seen, follow, number], [seen, *shown], **look)
         number.input(self.sheet, number, [follow, words, sheet], trigger_mode="always_last", **look)
 
     def look(self, seen, follow, number):
         """(what was seen, words, slider, sheet, charts, options); all is skipped if as before."""
-        sheets = self._sheets()
+        sheets, follow = self._sheets(), bool(follow)
+        number = _checked(number)
         newest = (len(sheets), follow, *map(_changed, self._logs()))
         if newest == seen:
             return [gr.skip()] * 6
         if not sheets and not any(path.is_file() for path in self._logs()):
             words = f"No training in `{self._folder}` yet: `python3 srez_main.py --run train`."
             return newest, words, gr.Slider(visible=False), None, "", None
-        at = max(len(sheets) if follow else min(int(number), len(sheets)), 1)
+        at = max(len(sheets) if follow else min(number, len(sheets)), 1)
         charts = "".join(
             template("chart.svg").render(chart=chart) for chart in curves(self._folder)
         )
@@ -62,8 +65,8 @@ class Training:
 
     def sheet(self, number):
         """(follow no more, words, a sheet by its number from 1)."""
-        sheets = self._sheets()
-        return False, self._words(sheets, int(number)), self._read(sheets, int(number))
+        sheets, number = self._sheets(), _checked(number)
+        return False, self._words(sheets, number), self._read(sheets, number)
 
     def _words(self, sheets, number):
         shown = sheets[number - 1 : number]
@@ -90,6 +93,11 @@ class Training:
             return json.loads((self._folder / "options.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
+
+
+def _checked(number):
+    """The number of a sheet, as a browser sent it. Raises gr.Error: it is none."""
+    return int(number_in(number, 1, MAX_SHEETS, "Sheet"))
 
 
 def _changed(path):
