@@ -12,6 +12,8 @@ from skimage import data
 
 import srez
 import srez.photo.align
+import srez.photo.faces
+import srez.photo.results
 import srez.run.weights
 import srez_infer
 import srez_main
@@ -42,7 +44,10 @@ class FewNetworks:
         return types.SimpleNamespace(margin=8)
 
     def consistent(self, size, is_exact):
-        return "on" if is_exact else "off"
+        return "on" if is_exact() else "off"
+
+    def announce(self):
+        pass
 
     def told(self, size, consistent):
         return {"Weights": f"bicubic {size}", "Consistent": consistent}
@@ -66,7 +71,7 @@ def comparison_shape(rows=1, side=256, photo=None):
 def part_of(image, *sizes, lossless=True):
     """The Part of a picture for networks of the sizes, or of 64."""
     networks = FewNetworks(*(sizes or (64,)))
-    return picture_part(image, networks, lambda: lossless)[0]
+    return picture_part(image, networks, lambda _: lossless)[0]
 
 
 @pytest.fixture
@@ -121,7 +126,9 @@ def test_a_result_is_jpeg_or_webp_by_its_suffix_and_says_no_more_than_is_true(
     with Image.open(f"out.{suffix}") as image:
         assert (image.format, image.size) == (kind, (64, 64))
         words = image.getexif()[ExifTags.Base.ImageDescription]
-    assert words.startswith(f"{srez_infer.INVENTED} Factor: 4. Weights: average of batch000012/")
+    assert words.startswith(
+        f"{srez.photo.results.INVENTED} Factor: 4. Weights: average of batch000012/"
+    )
     assert "lose a little of that: .png keeps it all" in capsys.readouterr().out
     assert read_image("out_compare.png").shape == comparison_shape()
 
@@ -131,7 +138,9 @@ def test_a_result_tells_how_it_was_made(run, trained, faces):
     [weights] = (trained[0] / "checkpoint" / "batch000012").glob("tensors.data*")
     with Image.open("result.png") as image:
         texts = image.text
-    assert texts.pop("Comment").startswith(f"{srez_infer.INVENTED} Made small again, it is ")
+    assert texts.pop("Comment").startswith(
+        f"{srez.photo.results.INVENTED} Made small again, it is "
+    )
     assert texts == {
         "Software": f"srez {srez.__version__}",
         "Factor": "4",
@@ -189,7 +198,7 @@ def test_a_grey_picture_gives_a_grey_result(run, faces, tmp_path, mode):
 def test_ctrl_c_in_a_folder_keeps_what_is_whole_and_the_next_run_goes_on(
     here, faces, monkeypatch, capsys
 ):
-    written, write = [], srez_infer.write_image
+    written, write = [], srez.photo.results.write_image
 
     def interrupting(path, *arguments):
         if len(written) == 4:  # two results and their comparisons
@@ -197,7 +206,7 @@ def test_ctrl_c_in_a_folder_keeps_what_is_whole_and_the_next_run_goes_on(
         written.append(path)
         write(path, *arguments)
 
-    monkeypatch.setattr(srez_infer, "write_image", interrupting)
+    monkeypatch.setattr(srez.photo.results, "write_image", interrupting)
     flags = {"infer_input": str(faces), "faces": "off", "infer_batch": 1}
     with pytest.raises(KeyboardInterrupt):
         srez_infer.infer(Options(**flags))
@@ -206,7 +215,7 @@ def test_ctrl_c_in_a_folder_keeps_what_is_whole_and_the_next_run_goes_on(
     with pytest.raises(KeyboardInterrupt):  # over earlier results, which don't count
         srez_infer.infer(Options(**flags))
     assert f"Stopped, {FACES - 2} pictures left.\n" in capsys.readouterr().out
-    monkeypatch.setattr(srez_infer, "write_image", write)
+    monkeypatch.setattr(srez.photo.results, "write_image", write)
     times = {path: path.stat().st_mtime_ns for path in written}
     srez_infer.infer(Options(**flags, infer_skip_existing=True))
     assert {path: path.stat().st_mtime_ns for path in written} == times
@@ -229,12 +238,12 @@ def test_so_many_photos_are_in_memory_as_are_in_flight(here, faces, monkeypatch,
         raise OSError("read")
 
     monkeypatch.setattr("os.cpu_count", lambda: cores)
-    monkeypatch.setattr(srez_infer, "read_image", reading)
+    monkeypatch.setattr(srez.photo.faces, "read_image", reading)
     jobs = list_jobs(faces, None, True)
-    enlarger = srez_infer.Faces(FewNetworks(64), Options(infer_batch=FACES))
-    failures = srez_infer.enlarge_all(jobs, enlarger)
+    enlarger = srez.photo.faces.Faces(FewNetworks(64), Options(infer_batch=FACES))
+    failures = srez.photo.results.enlarge_all(jobs, enlarger)
     assert len(failures) == FACES
-    assert max(most) == min(cores, srez_infer.IN_FLIGHT)
+    assert max(most) == min(cores, srez.photo.results.IN_FLIGHT)
 
 
 def test_the_square_is_averaged_over_its_area():
@@ -365,8 +374,8 @@ def test_odd_pictures_are_enlarged_and_hostile_ones_named(tmp_path, monkeypatch,
     (folder / "gone.jpg").symlink_to("nowhere")
     os.mkfifo(folder / "pipe.jpg")
     jobs = list_jobs(folder, tmp_path / "out", False)
-    failures = srez_infer.enlarge_all(
-        jobs, srez_infer.Faces(FewNetworks(64), Options(infer_batch=2))
+    failures = srez.photo.results.enlarge_all(
+        jobs, srez.photo.faces.Faces(FewNetworks(64), Options(infer_batch=2))
     )
     assert len(failures) == 4
     assert not any("\n" in str(failure) for failure in failures)
@@ -384,7 +393,9 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "save", fail)
     target = tmp_path / "out" / "a.png"
     [job] = list_jobs(tmp_path / "in.jpg", target, False)
-    [failure] = srez_infer.enlarge_all([job], srez_infer.Faces(FewNetworks(64), Options()))
+    [failure] = srez.photo.results.enlarge_all(
+        [job], srez.photo.faces.Faces(FewNetworks(64), Options())
+    )
     assert str(failure) == "full"
     assert os.listdir(tmp_path / "out") == []
 
@@ -476,7 +487,7 @@ def test_a_photo_names_the_weights_of_all_its_faces(enlarge, group):
     enlarge(group, faces="auto", sizes=(64, 128))
     with Image.open("result_photo.png") as photo, Image.open("result_1.png") as face:
         assert photo.text["Weights"] == "bicubic 128, bicubic 64"
-        assert photo.text["Comment"] == srez_infer.INVENTED
+        assert photo.text["Comment"] == srez.photo.results.INVENTED
         assert face.text["Weights"] == "bicubic 64"
 
 
@@ -704,7 +715,7 @@ def test_neither_celeba_nor_tiny_pictures_are_searched(enlarge, faces, here, mon
     def find_faces(_):
         raise AssertionError
 
-    monkeypatch.setattr(srez_infer, "find_faces", find_faces)
+    monkeypatch.setattr(srez.photo.faces, "find_faces", find_faces)
     enlarge(faces / "00.jpg")
     Image.new("RGB", (32, 20), "teal").save("tiny.png")
     enlarge("tiny.png", sizes=(64, 128))
@@ -716,7 +727,7 @@ def group(photos, monkeypatch):
     """A photo in which faces of 16, 60 and 141 pixels are found."""
     boxes = ((60, 100, 16), (200, 100, 60), (330, 20, 141))
     eyes = np.array([srez.photo.align.eyes_of_box(*box) for box in boxes])
-    monkeypatch.setattr(srez_infer, "find_faces", lambda _: eyes)
+    monkeypatch.setattr(srez.photo.faces, "find_faces", lambda _: eyes)
     return photos / "none.png"
 
 

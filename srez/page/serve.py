@@ -1,7 +1,7 @@
 """A page in the browser: photos made sharp, faces painted, a training watched.
 
 Read from top to bottom: the server -> the page -> Photo -> Draw -> Training. The networks, and what
-is made of a picture, are those of srez_infer.
+is made of a picture, are those of srez.photo, as on the command line.
 """
 
 import dataclasses
@@ -27,12 +27,13 @@ from srez.page.training import Training
 from srez.page.visitors import KEPT_SECONDS, Visitors, gather, gone, number_in, refused
 from srez.photo.align import box_side, turns_upright
 from srez.photo.compare import INVENTED_GAIN, invented, with_boxes
+from srez.photo.faces import Faces, Item, NoFace
 from srez.photo.jobs import Job, list_jobs
+from srez.photo.results import enlarge_all, write_results
 from srez.pictures.image import MAX_PIXELS, read_image, to_uint8, write_image
 from srez.quality.descriptors import turned
 from srez.quality.metrics import averages_back, trueness
 from srez.run.weights import Networks
-from srez_infer import Faces, Item, NoFace, enlarge_all, write_results
 
 ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut_small.png"
 MAX_FILES = 100  # pictures at a time
@@ -134,6 +135,7 @@ class Page:
         self.folder = folder
         self.visitors = Visitors(folder)
         self.networks = Networks(options)
+        self.networks.announce()
         self.networks.invented = self.networks.has_ends
         self.drawing = Drawing(self.networks)
 

@@ -1,18 +1,31 @@
-"""What goes through a network: a face or a picture, brought to the size that it takes."""
+"""What goes through a network: a face or a picture, brought to the size that it takes.
+
+And whether its pixels are what they seem to be, which only the picture itself can tell.
+"""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
 import tensorflow as tf
 
 from srez.photo.align import align_face, box_side
+from srez.photo.tiles import middle
 from srez.pictures.image import celeba_box, centre_square
-from srez_model import SCALE
+from srez.run.weights import BOX_SIZES, SMALL_FACE, choose_weights, upscale
+from srez_model import SCALE, area_downscale
 
 # From so many times the network's input on, plain interpolation of the whole face is nearer to the
 # truth: docs/QUALITY.md.
 TRUER = 1.5
+# Of exact averages, what the faithful network in the box would change is small: in the colours by
+# themselves, as a PSNR, and in the brightness beside the picture's own detail. Noise fails in the
+# colours, JPEG in both, nearest neighbour in the brightness: docs/QUALITY.md, bench.degraded.
+LEAST_COLOUR, LEAST_BRIGHTNESS = 46.0, 14.5  # dB
+LEAST_SIDE = 8  # pixels; fewer tell nothing
+# Brightness, and two differences of colour, as JPEG has them (ITU-T T.871).
+TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +56,13 @@ class Part:
         return f"brought to {side}x{side}" if self.width != side else ""
 
 
-def picture_part(image, networks, lossless):
+def picture_part(image, networks, seems_exact):
     """The Part that a picture, uint8 [H, W, 3], is for the run.weights.Networks; how, in words.
 
     A picture that is no larger than the largest network's input is taken as it is. A 178x218
     picture is taken for an aligned CelebA one: its box. From any other the largest centred square
-    is taken. These are averaged to the network's input. `lossless` tells whether the picture's file
-    holds its pixels as they are; averages over 2x2 pixels and more are exact anyway.
+    is taken. These are averaged to the network's input. `seems_exact`, a function, tells whether
+    pixels that were taken as they are hold averages; averages over 2x2 pixels and more do anyway.
     """
     side = max(image.shape[:2])
     how, crop = "taken as it is", image
@@ -63,8 +76,9 @@ def picture_part(image, networks, lossless):
     inputs = size // SCALE
     if side > networks.sizes[-1] // SCALE:
         low_res = tf.image.resize(low_res, (inputs, inputs), method="area")
-    consistent = networks.consistent(size, side >= 2 * inputs or lossless())
-    part = Part(low_res.numpy()[0], size, consistent, side)
+    low_res = low_res.numpy()[0]
+    consistent = networks.consistent(size, lambda: side >= 2 * inputs or seems_exact(low_res))
+    part = Part(low_res, size, consistent, side)
     return part, ", ".join(filter(None, [how, part.brought]))
 
 
@@ -73,10 +87,45 @@ def face_part(image, eyes, networks):
     width = round(box_side(eyes))
     size = networks.size_for(width)
     # Reduced as much as it is enlarged again, it has lost its noise and JPEG's blocks.
-    consistent = networks.consistent(size, width >= size)
+    consistent = networks.consistent(size, lambda: width >= size)
     inputs = size // SCALE
     low_res = align_face(image, eyes, inputs)
     return Part(low_res, size, consistent, width, _tip(width, size, math.ceil(TRUER * inputs)))
+
+
+def looks_exact(low_res):
+    """Whether the pixels [h, w, 3] in [0, 1] of a face or a picture look like exact averages.
+
+    The faithful network in the box, which need not keep to its input here, is asked what it would
+    change of it.
+    """
+    [low_res] = middle(low_res[None])
+    if min(low_res.shape[:2]) < LEAST_SIDE:
+        return True
+    size = BOX_SIZES[0] if max(low_res.shape[:2]) < SMALL_FACE else BOX_SIZES[-1]
+    [result] = upscale(_judge(size), low_res[None])
+    return bool(_exactness(low_res, result).min() >= 0)
+
+
+def _exactness(low_res, result):
+    """How many dB a picture is above the limits for colours and for brightness, [2]."""
+    averages = np.asarray(area_downscale(result[None]))[0]
+    (brightness, *colours), (detail, *_) = (
+        np.moveaxis(image @ TO_YCC.T, -1, 0) for image in (averages - low_res, low_res)
+    )
+    detail = np.diff(np.diff(detail, axis=0), axis=1)  # what diagonals are made of
+    brightness, colours, detail = map(_decibels, (brightness, colours, detail))
+    return np.array([colours - LEAST_COLOUR, brightness - detail - LEAST_BRIGHTNESS])
+
+
+def _decibels(values):
+    return -10 * np.log10(np.mean(np.square(values)) + 1e-10)
+
+
+@functools.cache
+def _judge(size):
+    weights = choose_weights("", "shipped", size)
+    return weights.generator(fidelity=0.0, consistent="off")
 
 
 def _tip(width, size, least):

@@ -98,9 +98,14 @@ def read_with_alpha(file, name=None):
     """What `read_image` gives, and the picture's alpha uint8 [H, W], None where it has no holes."""
     data = file if isinstance(file, bytes) else read_file(file, name)
     with _opened(data, name or file) as image:
-        image.load()
-        _turn_upright(image)
-        return _to_rgb(image)
+        return pixels_of(image)
+
+
+def pixels_of(image):
+    """The same of Pillow's image. Raises OSError: it holds no such pixels."""
+    image.load()
+    _turn_upright(image)
+    return _to_rgb(image)
 
 
 def is_lossless(file):

@@ -157,7 +157,7 @@ def finished(generator, recipe, consistent):
 class Networks:
     """The finished generators that srez.options.Options ask for, by the size of their results.
 
-    Each is loaded when it is needed. Says which weights they are. If `invented`, both ends are
+    Each is loaded when it is needed, in whatever thread. If `invented`, both ends are
     loaded, too, and `fidelity` can be turned at any time: who does that in one of several threads
     holds `lock` from the turn to the last result.
 
@@ -183,10 +183,15 @@ class Networks:
         self.invented = options.invented
         self.lock = threading.Lock()
         self.has_ends, self.words = weights.has_ends, weights.words
+        self.is_boxed = weights.is_boxed
         if self.invented or self.fidelity != 1.0:
             weights.need_ends()
-        say(f"Using the {weights.words}.")
-        if options.weights == "auto" and not weights.is_boxed:
+        self._loading = threading.Lock()
+
+    def announce(self):
+        """Says which weights they are."""
+        say(f"Using the {self.words}.")
+        if self.options.weights == "auto" and not self.is_boxed:
             say("--weights shipped takes those in the box.")
 
     def size_for(self, side):
@@ -201,19 +206,20 @@ class Networks:
         return self._weights[size]
 
     def consistent(self, size, is_exact):
-        """--consistent, "on" or "off"; "auto" leaves that to whether an input is exact."""
+        """--consistent, "on" or "off"; "auto" asks `is_exact`, a function, where it matters."""
         if self.options.consistent != "auto":
             return self.options.consistent
-        return "on" if is_exact or not self.weights(size).knows_degraded else "off"
+        return "on" if not self.weights(size).knows_degraded or is_exact() else "off"
 
     def of(self, size, consistent):
         """[the generator, if `invented` the faithful and the plausible one] for a size."""
-        if (size, consistent) not in self._loaded:
-            ends = (self.fidelity, 0.0, 1.0) if self.invented else (self.fidelity,)
-            weights = self.weights(size)
-            networks = [weights.generator(end, consistent) for end in ends]
-            self._loaded[size, consistent] = networks
-        networks = self._loaded[size, consistent]
+        with self._loading:
+            if (size, consistent) not in self._loaded:
+                ends = (self.fidelity, 0.0, 1.0) if self.invented else (self.fidelity,)
+                weights = self.weights(size)
+                networks = [weights.generator(end, consistent) for end in ends]
+                self._loaded[size, consistent] = networks
+            networks = self._loaded[size, consistent]
         if self.invented:
             _turn(*networks, self.fidelity)
         return networks

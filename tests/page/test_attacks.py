@@ -120,7 +120,7 @@ def stubs(tmp_path_factory):
     (root / "run").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(root))
-        patch.setattr("srez_infer.find_faces", lambda _: np.array([eyes_of_box(10, 5, 20)]))
+        patch.setattr("srez.photo.faces.find_faces", lambda _: np.array([eyes_of_box(10, 5, 20)]))
         patch.setattr("srez.page.draw.as_graph", lambda network: network)
         patch.chdir(root / "run")
         yield root

@@ -94,7 +94,7 @@ def test_a_face_too_large_to_gain_is_said_to_be_so(page, tmp_path, monkeypatch):
     path = tmp_path / "large.png"
     write_image(path, read_image(ASTRONAUT).repeat(8, axis=0).repeat(8, axis=1))
     eyes = np.array([eyes_of_box(90, 80, 200)])
-    monkeypatch.setattr("srez_infer.find_faces", lambda _: eyes)
+    monkeypatch.setattr("srez.photo.faces.find_faces", lambda _: eyes)
     photo, *_ = page.look(str(path), VISITOR)
     words, *_ = page.sharpen(photo, 1, 1.0, VISITOR)
     assert "1 face, 200 pixels wide, brought to 32x32" in words
@@ -110,7 +110,7 @@ def test_another_fidelity_has_files_of_its_own_for_the_browser_to_show(page):
 
 
 def test_a_narrow_picture_is_shown_no_larger_than_others(page, tmp_path, monkeypatch):
-    monkeypatch.setattr("srez_infer.missing", lambda: "No faces here")
+    monkeypatch.setattr("srez.photo.faces.missing", lambda: "No faces here")
     write_image(tmp_path / "narrow.png", np.zeros((3000, 1, 3), np.uint8))
     _, picture, *_ = page.look(str(tmp_path / "narrow.png"), VISITOR)
     assert read_image(picture).shape == (3000, 1, 3)

@@ -4,9 +4,8 @@ import pytest
 import tensorflow as tf
 
 import srez.photo.tiles
-import srez_infer
 from srez.pictures.image import to_uint8
-from srez.run.weights import NETWORKS, finished
+from srez.run.weights import NETWORKS, finished, upscale
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -36,7 +35,7 @@ def test_tiles_give_what_the_whole_picture_gives(generator, recipe):
     image = _picture(45, 37)
     margin = NETWORKS[recipe].RADIUS + NETWORKS[recipe].PROJECTION_RADIUS
     used = finished(generator, recipe, "on")
-    whole = to_uint8(srez_infer.upscale(used, image[None])[0])
+    whole = to_uint8(upscale(used, image[None])[0])
     network = srez.photo.tiles.as_graph(used)
     tiled = srez.photo.tiles.upscale_tiled(network, image, 16, margin)
     assert tiled.shape == (180, 148, 3)
@@ -48,9 +47,9 @@ def test_the_margin_is_the_generators_receptive_field(generator, recipe):
     radius = NETWORKS[recipe].RADIUS
     free = finished(generator, recipe, "off")
     low_res = np.full((1, 71, 71, 3), 0.5, np.float32)
-    before = srez_infer.upscale(free, low_res)
+    before = upscale(free, low_res)
     low_res[0, 35, 35] = 1.0
-    rows, columns, _ = np.nonzero((srez_infer.upscale(free, low_res) != before)[0])
+    rows, columns, _ = np.nonzero((upscale(free, low_res) != before)[0])
     for changed in (rows, columns):
         assert changed.min() // 4 == 35 - radius
         assert changed.max() // 4 == 35 + radius

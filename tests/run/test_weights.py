@@ -132,9 +132,12 @@ def test_the_larger_network_needs_not_average_back_to_noise(faces):
 
 def test_only_networks_that_know_degraded_inputs_go_without_the_projection(run):
     own = srez.run.weights.Networks(Options(checkpoint_dir=str(run)))  # of the original recipe
-    assert own.consistent(96, False) == "on"
+    assert own.consistent(96, lambda: False) == "on"
     shipped = srez.run.weights.Networks(Options(weights="shipped"))
-    assert [shipped.consistent(128, is_exact) for is_exact in (True, False)] == ["on", "off"]
+    assert [shipped.consistent(128, lambda exact=exact: exact) for exact in (True, False)] == [
+        "on",
+        "off",
+    ]
 
 
 def test_weights_that_know_exact_inputs_only_are_refused_for_others():
@@ -158,7 +161,7 @@ def test_the_face_size_has_to_be_the_networks(run):
 
 
 def test_where_a_run_of_ones_own_is_used_it_is_said_how_to_get_the_box(run, capsys):
-    srez.run.weights.Networks(Options(checkpoint_dir=str(run)))
+    srez.run.weights.Networks(Options(checkpoint_dir=str(run))).announce()
     assert capsys.readouterr().out.endswith("--weights shipped takes those in the box.\n")
     srez.run.weights.Networks(Options(checkpoint_dir=str(run), weights="best"))
     srez.run.weights.Networks(Options(weights="shipped"))
