@@ -81,7 +81,8 @@ class Wholes:
         consistent = self.networks.consistent(
             self.size, lambda: is_lossless(job.source) and looks_exact(low_res)
         )
-        part = Part(low_res, self.size, consistent, max(image.shape))
+        box = 0, 0, image.shape[1], image.shape[0]
+        part = Part(low_res, self.size, consistent, max(image.shape), box)
         exif = kept_exif(job.source)
         return Item([part], source, is_grey(image), [], alpha=alpha, exif=exif, job=job)
 

@@ -10,9 +10,9 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from srez.photo.align import align_face, box_side
+from srez.photo.align import align_face, box_corners, box_side
 from srez.photo.tiles import middle
-from srez.pictures.image import celeba_box, centre_square
+from srez.pictures.image import BOX_LEFT, BOX_TOP, celeba_box, centre_square
 from srez.run.weights import BOX_SIZES, SMALL_FACE, choose_weights, upscale
 from srez_model import SCALE, area_downscale
 
@@ -34,14 +34,15 @@ class Part:
 
     `size` is the side of the results of the network that it is for. With `consistent` "on", not
     "off", its result shall average back to it: its pixels are free of JPEG's blocks and of noise.
-    `width` is in pixels that of the square from which `low_res` was made, and `tip` what is good to
-    know of the result, or "".
+    `width` is in pixels that of the square from which `low_res` was made, `box` where that lies in
+    the picture: left, upper, right, lower. `tip` is what is good to know of the result, or "".
     """
 
     low_res: np.ndarray
     size: int
     consistent: str
     width: int
+    box: tuple
     tip: str = ""
 
     @property
@@ -64,13 +65,16 @@ def picture_part(image, networks, seems_exact):
     is taken. These are averaged to the network's input. `seems_exact`, a function, tells whether
     pixels that were taken as they are hold averages; averages over 2x2 pixels and more do anyway.
     """
-    side = max(image.shape[:2])
-    how, crop = "taken as it is", image
+    height, width, _ = image.shape
+    side = max(height, width)
+    how, crop, corner = "taken as it is", image, (0, 0)
     if side > networks.sizes[-1] // SCALE:
-        how, crop = "the dataset's box", celeba_box(image)
+        how, crop, corner = "the dataset's box", celeba_box(image), (BOX_LEFT, BOX_TOP)
         if crop is None:
             how, crop = "the centred square", centre_square(image)
+            corner = (width - len(crop)) // 2, (height - len(crop)) // 2
         side = len(crop)
+    box = *corner, corner[0] + crop.shape[1], corner[1] + crop.shape[0]
     size = networks.size_for(side)
     low_res = tf.constant(crop[None], tf.float32) / 255.0
     inputs = size // SCALE
@@ -78,7 +82,7 @@ def picture_part(image, networks, seems_exact):
         low_res = tf.image.resize(low_res, (inputs, inputs), method="area")
     low_res = low_res.numpy()[0]
     consistent = networks.consistent(size, lambda: side >= 2 * inputs or seems_exact(low_res))
-    part = Part(low_res, size, consistent, side)
+    part = Part(low_res, size, consistent, side, box)
     return part, ", ".join(filter(None, [how, part.brought]))
 
 
@@ -90,7 +94,10 @@ def face_part(image, eyes, networks):
     consistent = networks.consistent(size, lambda: width >= size)
     inputs = size // SCALE
     low_res = align_face(image, eyes, inputs)
-    return Part(low_res, size, consistent, width, _tip(width, size, math.ceil(TRUER * inputs)))
+    tip = _tip(width, size, math.ceil(TRUER * inputs))
+    corners = np.array(box_corners(eyes))
+    box = tuple(map(round, (*corners.min(axis=0), *corners.max(axis=0))))
+    return Part(low_res, size, consistent, width, box, tip)
 
 
 def looks_exact(low_res):

@@ -144,13 +144,11 @@ def write_image(path, image, about=None, alpha=None, exif=None):
     Raises OSError where `path` can't be written.
     """
     kind = RESULT_FORMATS.get(Path(path).suffix.lower(), "PNG")
-    image = to_uint8(image)
-    if alpha is not None and kind != "JPEG":
-        image = _off_white(image, alpha)
+    picture = with_alpha(image, None if kind == "JPEG" else alpha)
     write_about = _about_png if kind == "PNG" else _about_lossy
     words = write_about(about or {}, exif or {}, image.shape)
     with atomic_path(path) as temporary:
-        Image.fromarray(image).save(temporary, format=kind, **words)
+        picture.save(temporary, format=kind, **words)
 
 
 def kept_exif(file):
@@ -205,14 +203,20 @@ def _exif(kept, about, shape):
     return exif.tobytes()
 
 
-def _off_white(image, alpha):
-    """An image uint8 [H, W, 3] that lies over white without the white: uint8 [H, W, 4]."""
+def with_alpha(image, alpha=None):
+    """Pillow's image of pixels [H, W, 3], floats in [0, 1] or uint8.
+
+    With an `alpha` uint8 [h, w], which is enlarged to their size, it looks over white like them.
+    """
+    image = to_uint8(image)
+    if alpha is None:
+        return Image.fromarray(image)
     size = image.shape[1::-1]
     alpha = np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
     image, edge = image.copy(), (alpha > 0) & (alpha < 255)
     share = alpha[edge, None] / np.float32(255.0)
     image[edge] = to_uint8(1 - (1 - image[edge] / np.float32(255.0)) / share)
-    return np.dstack([image, alpha])
+    return Image.fromarray(np.dstack([image, alpha]))
 
 
 def to_uint8(image):
