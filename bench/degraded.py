@@ -2,8 +2,9 @@
 
 SIZE is the side of the results, 64 or 128, of the weights in the box. Each test picture is made
 smaller in five ways, as in a small face of a photo. Writes bench/results/degradedSIZE.csv, a row
-for each way and what enlarges it, the means of all figures, and a sheet of each way for skimage's
-astronaut, docs/degradedSIZE.webp. A third argument is the --checkpoint_dir of a run to measure in
+for each way and what enlarges it, the means of all figures, exactSIZE.csv, how many of them
+--consistent auto takes for averages, and a sheet of each way for skimage's astronaut,
+docs/degradedSIZE.webp. A third argument is the --checkpoint_dir of a run to measure in
 their place, whose rows are printed only. Needs requirements/bench.txt and requirements/face.txt.
 """
 
@@ -19,6 +20,7 @@ from srez.data.source import open_source
 from srez.data.split import split_source
 from srez.options import Options
 from srez.photo.align import align_face
+from srez.photo.prepare import looks_exact
 from srez.pictures.image import titled_grid, to_uint8, write_image
 from srez.pictures.load import eight_bit, load_pictures
 from srez.pictures.resize import interpolate, shrink
@@ -39,6 +41,8 @@ def main(dataset, size, checkpoint_dir=None):
     source = open_source(dataset)
     split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
     high_res = eight_bit(load_pictures(source, split.test, size)[2])
+    if not checkpoint_dir:
+        _judge(high_res, size)
     truth, rows = descriptors(to_uint8(high_res)), []
     for way, low_res in ways(high_res):
         for name, images in enlarged(low_res, options, is_exact=way == "averages"):
@@ -50,6 +54,15 @@ def main(dataset, size, checkpoint_dir=None):
     if not checkpoint_dir:
         write_table(f"degraded{size}", ("made smaller by", "enlarged by", *TITLES), rows)
         _draw(options)
+
+
+def _judge(high_res, size):
+    """Of how many of 100 inputs --consistent auto says that they are exact averages."""
+    rows = []
+    for way, low_res in ways(high_res):
+        rows.append((way, round(100 * np.mean([looks_exact(image) for image in low_res]), 1)))
+        print(*rows[-1], flush=True)
+    write_table(f"exact{size}", ("made smaller by", "taken for averages, of 100"), rows)
 
 
 def ways(high_res):

@@ -1,3 +1,4 @@
+import io
 import os
 import sys
 import threading
@@ -23,9 +24,11 @@ from srez.drawn.faces import draw_face
 from srez.files import sha256
 from srez.options import Options
 from srez.photo.jobs import list_jobs
-from srez.photo.prepare import picture_part
-from srez.pictures.image import GAP, TITLE_HEIGHT, celeba_box, read_image
+from srez.photo.prepare import looks_exact, picture_part
+from srez.pictures.image import GAP, TITLE_HEIGHT, celeba_box, read_image, to_uint8
 from srez.pictures.load import load_pictures
+from srez.pictures.resize import shrink
+from srez.quality.descriptors import find_faces
 from srez.run.weights import BOX, choose_weights
 from tests.conftest import FACES, cell
 from tests.odd_files import jpeg, png
@@ -276,6 +279,45 @@ def test_results_average_back_to_lossless_pictures_and_to_averages(side, lossles
     image = np.zeros((side, side, 3), np.uint8)
     assert part_of(image, 64, 128, lossless=True).consistent == "on"
     assert part_of(image, 64, 128, lossless=False).consistent == lossless
+
+
+def small_ways(side):
+    """The astronaut's face in so many pixels square, uint8, by the way that it was made small."""
+    photo = data.astronaut()
+    face = to_uint8(srez.photo.align.align_face(photo, find_faces(photo)[0], 128))
+    [averages] = to_uint8(np.asarray(shrink(face[None] / np.float32(255.0), side)))
+    noise = np.random.default_rng(0).normal(0.0, 5.0, averages.shape)
+    packed = io.BytesIO()
+    Image.fromarray(averages).save(packed, "JPEG", quality=75)
+    return {
+        "averages": averages,
+        "noise": to_uint8((averages + noise) / 255.0),
+        "JPEG": np.asarray(Image.open(packed)),
+        "nearest": np.asarray(Image.fromarray(face).resize((side, side), Image.NEAREST)),
+    }
+
+
+@pytest.mark.parametrize("side", [16, 32])
+def test_the_picture_itself_tells_whether_its_pixels_are_exact_averages(side, here):
+    found = {
+        name: looks_exact(image / np.float32(255.0)) for name, image in small_ways(side).items()
+    }
+    assert found == {"averages": True, "noise": False, "JPEG": False, "nearest": False}
+
+
+def test_a_png_cut_out_of_a_noisy_photo_is_not_held_to_its_noise(here):
+    for name, image in small_ways(32).items():
+        Image.fromarray(image).save(f"{name}.png")
+        flags = {"infer_input": f"{name}.png", "infer_output": f"{name}_large.png"}
+        if name in ("averages", "noise"):
+            srez_infer.infer(Options(weights="shipped", **flags))
+    told = [Image.open(f"{name}_large.png").text["Consistent"] for name in ("averages", "noise")]
+    assert told == ["on", "off"]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 40), (16, 16), (300, 20)])
+def test_plain_and_tiny_pictures_are_exact(shape):
+    assert looks_exact(np.full((*shape, 3), 0.5, np.float32))
 
 
 def test_raw_and_averaged_weights_differ(run, faces, capsys):

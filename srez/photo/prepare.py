@@ -23,6 +23,7 @@ TRUER = 1.5
 # themselves, as a PSNR, and in the brightness beside the picture's own detail. Noise fails in the
 # colours, JPEG in both, nearest neighbour in the brightness: docs/QUALITY.md, bench.degraded.
 LEAST_COLOUR, LEAST_BRIGHTNESS = 46.0, 14.5  # dB
+NOTHING = 50.0  # dB: who sees that? Plain pictures have no detail to compare with
 LEAST_SIDE = 8  # pixels; fewer tell nothing
 # Brightness, and two differences of colour, as JPEG has them (ITU-T T.871).
 TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
@@ -106,7 +107,7 @@ def looks_exact(low_res):
     The faithful network in the box, which need not keep to its input here, is asked what it would
     change of it.
     """
-    [low_res] = middle(low_res[None])
+    [[low_res]] = middle(low_res[None])
     if min(low_res.shape[:2]) < LEAST_SIDE:
         return True
     size = BOX_SIZES[0] if max(low_res.shape[:2]) < SMALL_FACE else BOX_SIZES[-1]
@@ -122,7 +123,8 @@ def _exactness(low_res, result):
     )
     detail = np.diff(np.diff(detail, axis=0), axis=1)  # what diagonals are made of
     brightness, colours, detail = map(_decibels, (brightness, colours, detail))
-    return np.array([colours - LEAST_COLOUR, brightness - detail - LEAST_BRIGHTNESS])
+    beside_detail = brightness - detail - LEAST_BRIGHTNESS
+    return np.array([colours - LEAST_COLOUR, max(beside_detail, brightness - NOTHING)])
 
 
 def _decibels(values):
