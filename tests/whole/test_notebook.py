@@ -33,4 +33,4 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch, faces):
     shown = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert sum("image/png" in output.get("data", {}) for output in shown) >= 4
     made = {path.name for path in (tmp_path / "srez").iterdir()}
-    assert {"sharp_compare.png", "own_compare.png", "own.keras", "run.zip"} <= made
+    assert {"sharp_photo.png", "own.png", "own.keras", "run.zip"} <= made
