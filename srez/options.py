@@ -317,6 +317,9 @@ class Options:
     serve_password: str | None = _page(
         None, ("a password", bool), "What --run serve asks for, with any name.", "none"
     )
+    serve_path: str | None = _page(
+        None, values.WEB_PATH, "Path of the page where a reverse proxy hands it on.", "none"
+    )
 
     def __post_init__(self):
         for field in FIELDS.values():
