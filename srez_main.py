@@ -24,7 +24,7 @@ def missing(error):
         return f"Python's own module {name} is missing: {sys.prefix} needs a whole Python"
     return (
         f"the package {name} is missing in the environment {sys.prefix}: source "
-        ".venv/bin/activate, or pip install -r requirements.txt"
+        f".venv/bin/activate, or pip install -r {os.path.join(HERE, 'requirements.txt')}"
     )
 
 

@@ -151,3 +151,6 @@ def test_without_a_password_a_browser_finds_all_of_the_page_below_the_path(tmp_p
         for each in found:
             urllib.request.urlopen(urllib.request.urljoin(address, each)).close()
         assert not proxy.strays
+        headers = {"Host": "example.org", "X-Forwarded-Proto": "https"}
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers)) as answer:
+            assert b'"root":"https://example.org/srez"' in answer.read()
