@@ -60,7 +60,7 @@ def test_another_projects_settings_change_no_pixel(here, hostile):
 @pytest.mark.slow
 def test_with_them_it_trains_exports_and_leaves_nothing_at_home(here, faces, hostile):
     for arguments in (
-        train_arguments(faces, train_batches=1),
+        train_arguments(faces, train_batches=1, batch_size=2),
         ["--run=export", "--export_format=tflite"],
     ):
         process = run_main(*arguments, cwd=here, **hostile)
