@@ -5,3 +5,4 @@ import os
 import srez
 
 srez.settle("KERAS_", BACKEND=os.environ.get("BENCH_BACKEND", "tensorflow"), HOME=os.devnull)
+srez.settle("MPL", BACKEND="agg")  # charts go into files
