@@ -318,7 +318,7 @@ class Options:
         None, ("a password", bool), "What --run serve asks for, with any name.", "none"
     )
     serve_path: str | None = _page(
-        None, values.WEB_PATH, "Path of the page where a reverse proxy hands it on.", "none"
+        None, values.WEB_PATH, "Path that a reverse proxy serves the page at.", "none"
     )
 
     def __post_init__(self):

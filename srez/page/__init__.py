@@ -10,4 +10,4 @@ srez.settle("GRADIO_", ANALYTICS_ENABLED="False")
 srez.settle("HF_HUB_", OFFLINE="1")
 # Gradio asks its server whether it is there, and that is all it asks: no proxy and no TLS.
 os.environ |= {"NO_PROXY": "*", "no_proxy": "*"}
-srez.settle("SSL_CERT_")
+srez.settle("SSL")

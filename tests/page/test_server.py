@@ -39,6 +39,7 @@ HOSTILE = {
     "GRADIO_WATCH_DIRS": "/tmp",
     "HF_HUB_DOWNLOAD_TIMEOUT": "x",
     "HF_HUB_OFFLINE": "0",
+    "SSLKEYLOGFILE": "/nowhere/log",
     "SSL_CERT_FILE": "/nowhere",
     "http_proxy": "nonsense://x",
     "HTTPS_PROXY": "http://127.0.0.1:1",
