@@ -4,6 +4,9 @@ Every random draw is a function of (random_seed, batch number): `Batches` can st
 once, and give what a run that came this far would get.
 """
 
+import srez  # noqa: F401, before Keras: it says which backend that takes
+
+# isort: split
 import functools
 
 import numpy as np

@@ -2,22 +2,37 @@
 
 import dataclasses
 import importlib.util
+import os
 import sys
 
-MISSING = (
-    "the package {} is missing in the environment {}: source .venv/bin/activate, or "
-    "pip install -r requirements.txt"
-)
+HERE = os.path.dirname(os.path.realpath(__file__))
+if sys.flags.safe_path:  # python3 -I, -P and PYTHONSAFEPATH leave it out
+    sys.path.insert(0, HERE)
 SHORT = (
     "there is not enough memory: give smaller batches, or pictures, do without --cache memory, "
     "or see what else takes it (ulimit -v)"
 )
 
+
+def missing(error):
+    """What a ModuleNotFoundError means, and what to do."""
+    name = error.name or str(error)
+    package = name.partition(".")[0]
+    if package.startswith("srez"):
+        return f"{HERE} is no whole copy of srez: its module {name} is missing there"
+    if package in sys.stdlib_module_names:
+        return f"Python's own module {name} is missing: {sys.prefix} needs a whole Python"
+    return (
+        f"the package {name} is missing in the environment {sys.prefix}: source "
+        f".venv/bin/activate, or pip install -r {os.path.join(HERE, 'requirements.txt')}"
+    )
+
+
 try:
     from srez.console import complain, guard_console, install, load_tensorflow
     from srez.flags import help_text, parse, usage, versions
 except ModuleNotFoundError as error:
-    sys.exit(f"srez: {MISSING.format(error.name, sys.prefix)}")
+    sys.exit(f"srez: {missing(error)}")
 
 
 def train(options):
@@ -114,17 +129,17 @@ def main(argv):
         complain(error)
         return 2
     if options.help:
-        print(f"{__doc__}\n\n{help_text({name: mode.__doc__ for name, mode in MODES.items()})}")
-        return 0
-    if options.version:
-        print(versions())
+        # Under python3 -OO there are no docstrings.
+        words = {name: mode.__doc__ or mode.__name__ for name, mode in MODES.items()}
+        print(f"{__doc__ or 'srez_main.py'}\n\n{help_text(words)}")
         return 0
     try:
+        if options.version:
+            print(versions())
+            return 0
         return MODES[options.run](options) or 0
     except ModuleNotFoundError as error:
-        if error.name.startswith("srez"):
-            raise
-        complain(MISSING.format(error.name, sys.prefix))
+        complain(missing(error))
         return 1
     except OSError as error:
         complain(error)

@@ -4,6 +4,9 @@ Images are float32 in [0, 1], NHWC. Both networks are fully convolutional: any b
 height and width (the discriminator halves them four times, rounding up).
 """
 
+import srez  # noqa: F401, before Keras: it says which backend that takes
+
+# isort: split
 import contextlib
 import functools
 import math

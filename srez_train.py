@@ -3,6 +3,9 @@
 Read from top to bottom: `train` sets a training up, `Run` is its loop, `Trainer` its step.
 """
 
+import srez  # noqa: F401, before Keras: it says which backend that takes
+
+# isort: split
 import contextlib
 import dataclasses
 import functools

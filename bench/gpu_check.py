@@ -1,4 +1,4 @@
-"""Whether bench.gpu computes what srez does: KERAS_BACKEND=... python3 -m bench.gpu_check FILE.
+"""Whether bench.gpu computes what srez does: BENCH_BACKEND=... python3 -m bench.gpu_check FILE.
 
 Run it with jax, then with tensorflow. The first run writes to FILE, a .npz, the gradients of one
 batch in both stages, and an augmented batch. The second prints how far its own are from these: the

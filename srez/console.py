@@ -166,8 +166,6 @@ def load_tensorflow(verbose=False):
         tempfile.gettempdir()
     except FileNotFoundError as error:
         raise OSError(f"{error.strerror}: set TMPDIR to a folder with room") from error
-    if os.path.expanduser("~") == "~":  # Keras would make a folder of that name
-        os.environ.setdefault("KERAS_HOME", os.path.join(tempfile.gettempdir(), "keras"))
     if verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:

@@ -318,6 +318,9 @@ class Options:
     serve_password: str | None = _page(
         None, ("a password", bool), "What --run serve asks for, with any name.", "none"
     )
+    serve_path: str | None = _page(
+        None, values.WEB_PATH, "Path that a reverse proxy serves the page at.", "none"
+    )
 
     def __post_init__(self):
         for field in FIELDS.values():

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 
 
 def whole(low, high=math.inf):
@@ -45,6 +46,7 @@ IN_UTF8_PATH = (
     f"{UTF8_PATH[0]}, but for its end",
     lambda path: path and _is_tensorflows(os.path.dirname(path)),
 )
+WEB_PATH = "a path as /srez", re.compile(r"(/[\w.~-]+)+", re.ASCII).fullmatch
 SWITCH = "true or false", lambda value: True
 ABOVE_0 = number("a number above 0", lambda value: value > 0)
 FROM_0 = number("a number from 0 up", lambda value: value >= 0)

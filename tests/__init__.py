@@ -1,0 +1,1 @@
+import srez  # noqa: F401, before Keras: it says which backend that takes

@@ -47,7 +47,7 @@ def run_main(*arguments, cwd, program=ROOT / "srez_main.py", **environment):
 
 
 def _users_environment():
-    ours = ("TF_", "PYTHONPATH")  # of the tests, not of a user
+    ours = ("TF_", "KERAS_", "PYTHONPATH")  # of the tests, not of a user
     return {name: os.environ[name] for name in os.environ if not name.startswith(ours)}
 
 
@@ -59,12 +59,12 @@ def free_port():
 
 
 @contextlib.contextmanager
-def serving(folder, *arguments):
+def serving(folder, *arguments, **environment):
     """Runs the page in a folder, where its temporary files go too: (process, address)."""
     process = subprocess.Popen(
         [sys.executable, ROOT / "srez_main.py", "--run", "serve", *map(str, arguments)],
         cwd=folder,
-        env=_users_environment() | {"TMPDIR": str(folder)},
+        env=_users_environment() | {"TMPDIR": str(folder)} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -59,6 +59,7 @@ def test_srez_main_imports_a_modes_room_only_when_that_mode_runs():
     assert set(_imports(at_top)) == {
         "dataclasses",
         "importlib.util",
+        "os",
         "sys",
         "srez.console",
         "srez.flags",
@@ -68,6 +69,19 @@ def test_srez_main_imports_a_modes_room_only_when_that_mode_runs():
 @pytest.mark.parametrize("package", sorted(ROOT.glob("srez/*/")), ids=lambda path: path.name)
 def test_no_package_has_more_than_eight_modules(package):
     assert len(list(package.glob("[!_]*.py"))) <= 8
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in ROOT.glob("srez_*.py")))
+def test_who_imports_keras_or_tensorflow_outside_of_srez_imports_srez_first(name):
+    imported = list(_imports(ast.parse((ROOT / name).read_text()).body))
+    if {"keras", "tensorflow"} & set(imported):
+        assert imported[0] == "srez"
+
+
+@pytest.mark.parametrize("package", ["bench", "tests"])
+def test_so_does_a_package_whose_modules_import_them(package):
+    body = ast.parse((ROOT / package / "__init__.py").read_text()).body
+    assert "srez" in set(_imports(body))
 
 
 def test_every_requirement_is_pinned():

@@ -56,6 +56,7 @@ BAD_COMMAND_LINES = [
     ("--output=x.bmp", "x.bmp: expected a path that ends in .png, .jpg or .webp"),
     ("--sample_size=68", "--sample_size=68: expected a multiple of 8 from 64 to 128"),
     ("--sample_size=136", "--sample_size=136: expected a multiple of 8 from 64 to 128"),
+    ("--serve_path=srez/", "--serve_path=srez/: expected a path as /srez"),
     ("--shard_mb=0", "--shard_mb=0: expected a whole number from 1 up"),
     ("--tile=15", "--tile=15: expected a whole number from 16 up"),
     ("--train_dir=", "--train_dir=: expected a path"),

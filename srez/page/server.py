@@ -41,7 +41,6 @@ def launch(demo, options):
     """
     if ":" in options.serve_host:  # Gradio can't
         raise OSError(f"--serve_host={options.serve_host}: give an IPv4 address, or a name")
-    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
     auth = None
     if options.serve_password:
         wanted = options.serve_password.encode()
@@ -55,6 +54,7 @@ def launch(demo, options):
             server_port=options.serve_port,
             auth=auth,
             auth_message="Any name, and the password.",
+            root_path=options.serve_path or "",
             max_file_size=MAX_BYTES,
             state_session_capacity=MAX_VISITORS,
             app_kwargs={"middleware": [(Gate, (), {"visitors": demo.visitors})]},
@@ -65,9 +65,9 @@ def launch(demo, options):
             ),
             head=f"<style>{asset('page.css')}</style><script>{asset('page.js')}</script>",
             footer_links=[],
+            run_history=False,
             share=False,
             ssr_mode=False,
-            run_history=False,
             mcp_server=False,
             enable_monitoring=False,
             prevent_thread_lock=True,

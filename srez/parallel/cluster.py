@@ -36,6 +36,10 @@ class Cluster:
         self.name = name
         self._addresses, self.index = _read_tf_config() if name == "multi_worker" else ([""], 0)
         self.workers = len(self._addresses)
+        if name == "multi_worker":
+            # gs:// may need a proxy; through it the workers would wait for each other for ever.
+            hosts = ",".join(map(_host, self._addresses))
+            os.environ["no_grpc_proxy"] = hosts  # noqa: SIM112, gRPC reads it in lower case
         strategies = {
             "none": tf.distribute.get_strategy,
             "mirrored": tf.distribute.MirroredStrategy,
@@ -168,11 +172,16 @@ def _read_tf_config():
     )
 
 
+def _host(address):
+    """The host of "host:port"."""
+    return address.rpartition(":")[0].strip("[]")
+
+
 def _answers(address):
     """Whether anybody listens at "host:port"."""
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS).close()
+        port = int(address.rpartition(":")[2])
+        socket.create_connection((_host(address), port), PROBE_SECONDS).close()
     except (OSError, ValueError):
         return False
     return True

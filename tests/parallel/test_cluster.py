@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import re
 import signal
@@ -6,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -27,7 +29,9 @@ def found(tmp_path_factory):
     for name in ("none", "mirrored"):
         command = [*PROGRAM, name, paths[name]]
         subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-    assert launch([*PROGRAM, "multi_worker", str(paths["multi_worker"])], 2) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("http_proxy", "http://127.0.0.1:1")  # nobody is there
+        assert launch([*PROGRAM, "multi_worker", str(paths["multi_worker"])], 2) == 0
     return {name: dict(np.load(path)) for name, path in paths.items()}
 
 
@@ -159,6 +163,16 @@ def test_a_wrong_tf_config_is_one_line(monkeypatch, text, words):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(OSError, match=re.escape(words)):
         Cluster("multi_worker")
+
+
+def test_workers_speak_to_each_other_through_no_proxy(monkeypatch):
+    monkeypatch.setattr("tensorflow.distribute.MultiWorkerMirroredStrategy", Mock())
+    monkeypatch.setenv("no_grpc_proxy", "elsewhere")
+    task = {"type": "worker", "index": 0}
+    cluster = {"worker": ["node1:2222", "[fe80::1]:2222"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    Cluster("multi_worker")
+    assert os.environ["no_grpc_proxy"] == "node1,fe80::1"  # noqa: SIM112
 
 
 @pytest.fixture

@@ -1,0 +1,8 @@
+"""The benchmarks. BENCH_BACKEND=jax is for bench.gpu and bench.gpu_check alone."""
+
+import os
+
+import srez
+
+srez.settle("KERAS_", BACKEND=os.environ.get("BENCH_BACKEND", "tensorflow"), HOME=os.devnull)
+srez.settle("MPL", BACKEND="agg")  # charts go into files
