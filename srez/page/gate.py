@@ -12,7 +12,7 @@ import urllib.parse
 import gradio as gr
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from srez.page.visitors import refused
 
@@ -24,7 +24,7 @@ OPEN = re.compile(
     r"/(config/?|theme\.css|manifest\.json|favicon\.ico|robots\.txt|login/?"
     r"|(assets|static|svelte)/.*"
     r"|gradio_api/(info/?|user/?|login_check/?|app_id/?|startup-events|theme\.css|queue/join"
-    r"|queue/data|queue/status|run/load_example|cancel|reset/?|upload|upload_progress|component_server/?"
+    r"|queue/data|queue/status|run/predict|cancel|reset/?|upload|upload_progress|component_server/?"
     r"|heartbeat/[^/]*|file=.*))?",
     re.DOTALL,
 )
@@ -62,7 +62,10 @@ class Gate:
                 await self.app(scope, receive, send_with_policy)
         except _Refused as error:
             status, words = error.args
-            await JSONResponse({"detail": words}, status)(scope, receive, send_with_policy)
+            is_upload = scope["path"].endswith("/upload")  # then the page shows all that it gets
+            answer = PlainTextResponse if is_upload else JSONResponse
+            answer = answer(words if is_upload else {"detail": words}, status)
+            await answer(scope, receive, send_with_policy)
 
     async def _upload(self, scope, receive, send):
         headers = Headers(scope=scope)
@@ -70,16 +73,15 @@ class Gate:
         if not length.isdecimal() or "transfer-encoding" in headers:  # that would be without end
             raise _Refused(411, "say how long it is")
         address = (scope.get("client") or ("",))[0]
-        arriving = self.visitors.arriving(address, int(length))
         try:
-            await asyncio.to_thread(arriving.__enter__)
+            await asyncio.to_thread(self.visitors.expect, address, int(length))
         except gr.Error as error:
             await _drain(receive)  # or the browser would tell of a broken connection instead
             raise _Refused(413, error.message) from error
         try:
             await self.app(scope, receive, send)
         finally:
-            arriving.__exit__(None, None, None)
+            self.visitors.arrived(int(length))
 
 
 class _Refused(Exception):

@@ -81,6 +81,13 @@ def _serve(options, ended):
 class OneByOne(Faces):
     """Enlarges the faces of one request, at its own fidelity, while all others wait."""
 
+    reading = threading.Lock()  # a picture of 120 million pixels takes gigabytes
+
+    def read(self, job):
+        """As that of Faces, one picture at a time."""
+        with self.reading:
+            return super().read(job)
+
     def enlarge(self, items):
         """As that of Faces, a list."""
         with self.networks.lock:
@@ -182,9 +189,11 @@ class Page:
         chosen = [photo, number, fidelity]
         always = {"show_progress": "hidden", "trigger_mode": "always_last", "concurrency_id": "net"}
         always["api_visibility"] = "private"  # a client calls what follows an upload
-        upload.change(
-            self.look, upload, [photo, found, number, button, words], concurrency_id="net"
-        ).success(self.sharpen, chosen, results, concurrency_id="net")
+        # As it was uploaded: Gradio would open it, and say nothing useful of a bad one.
+        raw = {"preprocess": False, "concurrency_id": "net"}
+        upload.change(self.look, upload, [photo, found, number, button, words], **raw).success(
+            self.sharpen, chosen, results, concurrency_id="net"
+        )
         found.select(self.choose, photo, number, api_visibility="private").success(
             self.sharpen, chosen, results, **always
         )
@@ -204,8 +213,6 @@ class Page:
                     buttons=["fullscreen"],
                     elem_id="upload",
                 )
-                # As it was uploaded: Gradio would open it, and say nothing useful of a bad one.
-                upload.preprocess = lambda payload: payload and payload.path
                 about = {"label": "Or one of these", "elem_id": "examples"}
                 shown = gr.Examples(self._examples(), upload, **about).dataset
                 last = len(shown.raw_samples) - 1
@@ -239,8 +246,12 @@ class Page:
         write_image(face, np.asarray(draw_face(1, 0)))
         return [[str(path)] for path in (ASTRONAUT, face) if path.is_file()]
 
-    def look(self, path, request: gr.Request):
-        """Reads an upload: (Photo, picture with boxes, choice of faces, button, words)."""
+    def look(self, upload, request: gr.Request):
+        """Reads an upload, a path or Gradio's dict of one.
+
+        Returns (Photo, picture with boxes, choice of faces, button, words).
+        """
+        path = upload.get("path") if isinstance(upload, dict) else upload
         if path is None:
             return None, None, gr.Radio([], value=None), gr.Button(visible=False), ""
         path, folder = Path(path), self.visitors.fresh(request.session_hash)

@@ -86,9 +86,8 @@ class Visitors:
         if self._room() < 0:
             raise refused(FULL.capitalize())
 
-    @contextlib.contextmanager
-    def arriving(self, address, length):
-        """Counts an upload of `length` bytes from an address while it is under way.
+    def expect(self, address, length):
+        """Notes an upload of `length` bytes from an address, until it has `arrived`.
 
         Raises gr.Error: there is no room for it.
         """
@@ -104,11 +103,11 @@ class Visitors:
                 raise refused(FULL.capitalize())
             recent.append((time.time(), length))
             self._arriving += length
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._arriving -= length
+
+    def arrived(self, length):
+        """Notes the end of an upload that was expected."""
+        with self._lock:
+            self._arriving -= length
 
     def _room(self):
         """How many bytes may still be written; below 0 there are too many already."""
