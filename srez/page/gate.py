@@ -5,13 +5,14 @@ get in (an ASGI middleware) -> which calls.
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import urllib.parse
 
 import gradio as gr
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from srez.page.visitors import refused
@@ -28,7 +29,8 @@ OPEN = re.compile(
     r"|heartbeat/[^/]*|file=.*))?",
     re.DOTALL,
 )
-FOR_MEMBERS = re.compile(r"/gradio_api/(heartbeat/.*|cancel|reset/?)")  # Gradio forgot to ask
+# Gradio doesn't ask for the password everywhere.
+FOR_MEMBERS = re.compile(r"/gradio_api/(heartbeat|cancel|reset|upload|queue|run|component|file).*")
 MAX_WORDS = 200  # letters of an error of Gradio's, which repeats what was sent
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # a session's name, as browsers and clients make it
 
@@ -58,7 +60,7 @@ class Gate:
             elif path == "/gradio_api/upload":
                 await self._upload(scope, receive, send_with_policy)
             else:
-                receive = await _small(scope, receive)
+                receive = await _small(scope, path, receive)
                 await self.app(scope, receive, send_with_policy)
         except _Refused as error:
             status, words = error.args
@@ -79,7 +81,8 @@ class Gate:
             await _drain(receive)  # or the browser would tell of a broken connection instead
             raise _Refused(413, error.message) from error
         try:
-            await self.app(scope, receive, send)
+            with contextlib.suppress(ClientDisconnect):  # what came is removed after an hour
+                await self.app(scope, receive, send)
         finally:
             self.visitors.arrived(int(length))
 
@@ -90,7 +93,7 @@ class _Refused(Exception):
 
 def _checked_path(scope, visitors):
     """The path that a request asks for. Raises _Refused: it isn't let in."""
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
     if not OPEN.fullmatch(path):
         raise _Refused(404, "there is nothing here")
     request = Request(scope)
@@ -144,8 +147,8 @@ def _check_session(session):
         raise _Refused(400, "that is no session")
 
 
-async def _small(scope, receive):
-    """What gives a request's body once more. Raises _Refused: it is too large, or no session's."""
+async def _small(scope, path, receive):
+    """What gives a request's body once more. Raises _Refused: it is too large, or no call."""
     body = bytearray()
     while True:
         message = await receive()
@@ -156,15 +159,27 @@ async def _small(scope, receive):
             raise _Refused(413, f"more than {MAX_BODY >> 20} MiB")
         if not message.get("more_body"):
             break
-    if not scope["path"].endswith(("/login", "/login/")):
-        try:
-            asked = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise _Refused(400, "no JSON") from error
-        if not isinstance(asked, dict):
-            raise _Refused(400, "no JSON of a call")
-        _check_session(asked.get("session_hash"))
+    if path not in ("/login", "/login/"):
+        _check_call(scope["app"].get_blocks(), path, body)
     return _later({"type": "http.request", "body": bytes(body)}, receive)
+
+
+def _check_call(blocks, path, body):
+    """Raises _Refused: a body is no call of something that the page has, by a session."""
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _Refused(400, "no JSON") from error
+    if not isinstance(asked, dict):
+        raise _Refused(400, "no JSON of a call")
+    _check_session(asked.get("session_hash"))
+    is_part = path.rstrip("/") == "/gradio_api/component_server"
+    name, known = ("component_id", blocks.blocks) if is_part else ("fn_index", blocks.fns)
+    number = asked.get(name)
+    if not path.startswith("/gradio_api/reset") and not (
+        isinstance(number, int) and number in known
+    ):
+        raise _Refused(404, f"the page has no such {name}")
 
 
 def _later(message, receive):

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from srez.files import printable
+
 KEPT_SECONDS = 3600  # that an upload or a result is kept, at most
 MAX_VISITORS = 1000  # with files at a time: then he goes first who was idle longest
 MAX_OF_ONE = 2**30  # bytes of one visitor's results: some two thousand answers
@@ -152,19 +154,6 @@ def size_of(folder):
     return total
 
 
-def gather(paths, folder):
-    """Links pictures into a new folder, each under its name, or with its number where that is."""
-    folder.mkdir()
-    for number, path in enumerate(map(Path, paths), 1):
-        name = path.name
-        while (folder / name).exists():
-            name = f"{number}_{name}"
-        try:
-            os.link(path, folder / name)
-        except OSError:  # another disk, or one without links
-            shutil.copy(path, folder / name)
-
-
 @contextlib.contextmanager
 def gone(name):
     """Tells a visitor that what he uploaded is gone: it is removed after an hour, or with him."""
@@ -172,6 +161,11 @@ def gone(name):
         yield
     except FileNotFoundError as error:
         raise refused(f"{name} is gone: upload it again") from error
+
+
+def named(text, path):
+    """A line on an upload, which names it without the folder that it lies in."""
+    return str(text).replace(f"{printable(str(path.parent))}/", "")
 
 
 def refused(words):

@@ -222,6 +222,14 @@ def test_no_session_that_is_a_path_is_taken(attacked):
             assert attacked.http.get("/gradio_api/queue/data", params=asked).status_code == 400
 
 
+@pytest.mark.parametrize("number", [10**9, -1, None, "0", [0], {}, 0.5, "../../x"])
+def test_what_the_page_does_not_have_cant_be_called(attacked, number):
+    body = {"fn_index": number, "component_id": number, "data": [], "session_hash": _session()}
+    body |= {"fn_name": "paint", "event_id": "x"}
+    for path in ("queue/join", "run/predict", "component_server", "cancel"):
+        assert attacked.http.post(f"/gradio_api/{path}", json=body).status_code == 404
+
+
 @pytest.mark.parametrize("session", ["..", ".", "%2e%2e", "..%2fcanary", "%2fetc", "a%00b", "%20"])
 def test_no_heartbeat_of_a_path_is_taken(attacked, session):
     status, _ = _raw(attacked, "GET", f"/gradio_api/heartbeat/{session}")
@@ -258,10 +266,7 @@ def test_what_was_made_goes_with_its_visitor_and_nobody_elses(attacked):
     assert all(re.fullmatch(r"[0-9a-f]{32}", folder.name) for folder in folders)
     with attacked.http.stream("GET", f"/gradio_api/heartbeat/{sessions[0]}") as beat:
         next(beat.iter_lines())
-    last = time.monotonic() + PATIENCE
-    while folders[0].exists():
-        assert time.monotonic() < last
-        time.sleep(0.1)
+    _until(lambda: not folders[0].exists())
     assert folders[1].is_dir() and len(list(folders[1].iterdir())) == 1
 
 
@@ -312,11 +317,13 @@ def test_without_the_password_only_the_login_is_there(attacked):
             assert stranger.get(f"/{path}").status_code == 401
         file = f"gradio_api/file={attacked.folder}/drawn.png"
         for path in (file, "gradio_api/queue/data?session_hash=abc", "gradio_api/upload_progress"):
-            assert stranger.get(f"/{path}").status_code in (401, 422)
+            assert stranger.get(f"/{path}").status_code == 401
         for path in ("queue/join", "cancel", "component_server", "upload", "run/predict"):
             body = {"data": [], "session_hash": "abc", "fn_index": 0, "event_id": "x"}
+            body |= {"component_id": min(attacked.demo.blocks), "fn_name": "paint"}
             answer = stranger.post(f"/gradio_api/{path}", json=body)
             assert answer.status_code == 401, (path, answer.text)
+        assert stranger.post("/gradio_api/upload", files={"files": b"x"}).status_code == 401
         assert "abc" not in attacked.demo.app.state_holder
 
 
@@ -401,6 +408,31 @@ def test_an_upload_without_a_length_and_a_call_without_an_end_are_refused(attack
     assert answer.status_code == 413
     for body in (b"", b"[" * 100_000, b"no JSON", b"[1]", b"\xff\xfe", b'{"a": '):
         assert attacked.http.post("/gradio_api/queue/join", content=body).status_code == 400
+
+
+def test_an_upload_that_is_broken_off_is_no_bug_and_counts_no_longer(attacked):
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    connection = http.client.HTTPConnection("127.0.0.1", attacked.port, timeout=PATIENCE)
+    connection.putrequest("POST", "/gradio_api/upload")
+    cookies = "; ".join(f"{name}={value}" for name, value in attacked.http.cookies.items())
+    for name, value in (
+        ("content-length", 10**6),
+        ("content-type", "multipart/form-data; boundary=x"),
+        ("cookie", cookies),
+    ):
+        connection.putheader(name, str(value))
+    connection.endheaders(head + b"x" * 10**5)
+    table = attacked.page.visitors
+    _until(lambda: table._arriving == 10**6 and list(attacked.folder.glob("tmp*")))
+    connection.close()
+    _until(lambda: table._arriving == 0)
+
+
+def _until(what):
+    last = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < last
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ["..", ".", "a/../../b.png", "\\..\\x.png", "-rf.png", "é" * 300])

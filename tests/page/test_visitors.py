@@ -7,7 +7,7 @@ import gradio as gr
 import pytest
 
 from srez.page import visitors
-from srez.page.visitors import Visitors, gather, number_in, size_of
+from srez.page.visitors import Visitors, number_in, size_of
 
 
 @pytest.fixture
@@ -132,17 +132,6 @@ def test_only_files_of_the_servers_folder_are_its_own(table):
     for path in (*others, "", None, 5, ["x"], {}):
         inside = table.folder / path if isinstance(path, str) else path
         assert not table.is_ours(path) and not table.is_ours(inside)
-
-
-def test_many_of_one_name_are_all_there_and_take_no_disk(tmp_path):
-    paths = [tmp_path / str(number) / "face.png" for number in range(3)]
-    for path in paths:
-        path.parent.mkdir()
-        path.write_text(path.parent.name)
-    gather([*paths, paths[0]], tmp_path / "inputs")
-    found = {path.name: path.read_text() for path in (tmp_path / "inputs").iterdir()}
-    assert found == {"face.png": "0", "2_face.png": "1", "3_face.png": "2", "4_face.png": "0"}
-    assert paths[0].stat().st_nlink == 3
 
 
 @pytest.mark.parametrize(
