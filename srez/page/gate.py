@@ -5,14 +5,15 @@ get in (an ASGI middleware) -> which calls.
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import urllib.parse
 
 import gradio as gr
 from starlette.datastructures import Headers
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from srez.page.visitors import refused
 
@@ -24,11 +25,12 @@ OPEN = re.compile(
     r"/(config/?|theme\.css|manifest\.json|favicon\.ico|robots\.txt|login/?"
     r"|(assets|static|svelte)/.*"
     r"|gradio_api/(info/?|user/?|login_check/?|app_id/?|startup-events|theme\.css|queue/join"
-    r"|queue/data|queue/status|run/load_example|cancel|reset/?|upload|upload_progress|component_server/?"
+    r"|queue/data|queue/status|run/predict|cancel|reset/?|upload|upload_progress|component_server/?"
     r"|heartbeat/[^/]*|file=.*))?",
     re.DOTALL,
 )
-FOR_MEMBERS = re.compile(r"/gradio_api/(heartbeat/.*|cancel|reset/?)")  # Gradio forgot to ask
+# Gradio doesn't ask for the password everywhere.
+FOR_MEMBERS = re.compile(r"/gradio_api/(heartbeat|cancel|reset|upload|queue|run|component|file).*")
 MAX_WORDS = 200  # letters of an error of Gradio's, which repeats what was sent
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")  # a session's name, as browsers and clients make it
 
@@ -58,11 +60,14 @@ class Gate:
             elif path == "/gradio_api/upload":
                 await self._upload(scope, receive, send_with_policy)
             else:
-                receive = await _small(scope, receive)
+                receive = await _small(scope, path, receive)
                 await self.app(scope, receive, send_with_policy)
         except _Refused as error:
             status, words = error.args
-            await JSONResponse({"detail": words}, status)(scope, receive, send_with_policy)
+            is_upload = scope["path"].endswith("/upload")  # then the page shows all that it gets
+            answer = PlainTextResponse if is_upload else JSONResponse
+            answer = answer(words if is_upload else {"detail": words}, status)
+            await answer(scope, receive, send_with_policy)
 
     async def _upload(self, scope, receive, send):
         headers = Headers(scope=scope)
@@ -70,16 +75,16 @@ class Gate:
         if not length.isdecimal() or "transfer-encoding" in headers:  # that would be without end
             raise _Refused(411, "say how long it is")
         address = (scope.get("client") or ("",))[0]
-        arriving = self.visitors.arriving(address, int(length))
         try:
-            await asyncio.to_thread(arriving.__enter__)
+            await asyncio.to_thread(self.visitors.expect, address, int(length))
         except gr.Error as error:
             await _drain(receive)  # or the browser would tell of a broken connection instead
             raise _Refused(413, error.message) from error
         try:
-            await self.app(scope, receive, send)
+            with contextlib.suppress(ClientDisconnect):  # what came is removed after an hour
+                await self.app(scope, receive, send)
         finally:
-            arriving.__exit__(None, None, None)
+            self.visitors.arrived(int(length))
 
 
 class _Refused(Exception):
@@ -88,7 +93,7 @@ class _Refused(Exception):
 
 def _checked_path(scope, visitors):
     """The path that a request asks for. Raises _Refused: it isn't let in."""
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
     if not OPEN.fullmatch(path):
         raise _Refused(404, "there is nothing here")
     request = Request(scope)
@@ -142,8 +147,8 @@ def _check_session(session):
         raise _Refused(400, "that is no session")
 
 
-async def _small(scope, receive):
-    """What gives a request's body once more. Raises _Refused: it is too large, or no session's."""
+async def _small(scope, path, receive):
+    """What gives a request's body once more. Raises _Refused: it is too large, or no call."""
     body = bytearray()
     while True:
         message = await receive()
@@ -154,15 +159,27 @@ async def _small(scope, receive):
             raise _Refused(413, f"more than {MAX_BODY >> 20} MiB")
         if not message.get("more_body"):
             break
-    if not scope["path"].endswith(("/login", "/login/")):
-        try:
-            asked = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise _Refused(400, "no JSON") from error
-        if not isinstance(asked, dict):
-            raise _Refused(400, "no JSON of a call")
-        _check_session(asked.get("session_hash"))
+    if path not in ("/login", "/login/"):
+        _check_call(scope["app"].get_blocks(), path, body)
     return _later({"type": "http.request", "body": bytes(body)}, receive)
+
+
+def _check_call(blocks, path, body):
+    """Raises _Refused: a body is no call of something that the page has, by a session."""
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _Refused(400, "no JSON") from error
+    if not isinstance(asked, dict):
+        raise _Refused(400, "no JSON of a call")
+    _check_session(asked.get("session_hash"))
+    is_part = path.rstrip("/") == "/gradio_api/component_server"
+    name, known = ("component_id", blocks.blocks) if is_part else ("fn_index", blocks.fns)
+    number = asked.get(name)
+    if not path.startswith("/gradio_api/reset") and not (
+        isinstance(number, int) and number in known
+    ):
+        raise _Refused(404, f"the page has no such {name}")
 
 
 def _later(message, receive):

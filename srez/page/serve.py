@@ -6,41 +6,36 @@ is made of a picture, are those of srez.photo, as on the command line.
 
 import dataclasses
 import os
-import shutil
 import signal
 import sys
 import threading
 import time
-import zipfile
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 
-from srez.console import complain, counted, say
+from srez.console import complain, say
 from srez.drawn.faces import draw_face
-from srez.files import printable
 from srez.page.draw import Drawing
 from srez.page.gate import Guarded
+from srez.page.many import FACELESS, Many
 from srez.page.server import asset, is_local, launch, temporary_folder
 from srez.page.training import Training
-from srez.page.visitors import KEPT_SECONDS, Visitors, gather, gone, number_in, refused
+from srez.page.visitors import KEPT_SECONDS, Visitors, gone, named, number_in, refused
 from srez.photo.align import box_side, turns_upright
 from srez.photo.compare import INVENTED_GAIN, invented, with_boxes
 from srez.photo.faces import Faces, Item, NoFace
-from srez.photo.jobs import Job, list_jobs
-from srez.photo.results import enlarge_all, write_results
+from srez.photo.jobs import Job
+from srez.photo.results import write_results
 from srez.pictures.image import MAX_PIXELS, read_image, to_uint8, write_image
 from srez.quality.descriptors import turned
 from srez.quality.metrics import averages_back, trueness
 from srez.run.weights import Networks
 
 ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut_small.png"
-MAX_FILES = 100  # pictures at a time
-MAX_SECONDS = 1800  # that many pictures may take: others are waiting
 SHOWN_SIDE = 1024  # pixels of a photo with its boxes, the longer side
 RESULT_SIDE = 512  # pixels; small pictures are magnified to that for the eye
-FACELESS_TIP = "A face is found if it looks into the camera, more or less."
 MARK = np.float32([1.0, 0.1, 0.8])  # what is invented: magenta, which no face has
 
 
@@ -84,6 +79,13 @@ def _serve(options, ended):
 class OneByOne(Faces):
     """Enlarges the faces of one request, at its own fidelity, while all others wait."""
 
+    reading = threading.Lock()  # a picture of 120 million pixels takes gigabytes
+
+    def read(self, job):
+        """As that of Faces, one picture at a time."""
+        with self.reading:
+            return super().read(job)
+
     def enlarge(self, items):
         """As that of Faces, a list."""
         with self.networks.lock:
@@ -109,7 +111,7 @@ class Photo:
     @property
     def words(self):
         """What it is, and how many faces it has."""
-        return _named(". ".join([self.item.words, *self.item.notes]), self.item.job.source)
+        return named(". ".join([self.item.words, *self.item.notes]), self.item.job.source)
 
     def of_face(self, number, folder):
         """The Item of one face alone, whose results go to a folder."""
@@ -138,6 +140,7 @@ class Page:
         self.networks.announce()
         self.networks.invented = self.networks.has_ends
         self.drawing = Drawing(self.networks)
+        self.many = Many(self.visitors, self.faces(options.fidelity))
 
     def faces(self, fidelity):
         """What enlarges faces at a fidelity."""
@@ -156,7 +159,7 @@ class Page:
             with gr.Tab("Photo"):
                 self._build_photo()
             with gr.Tab("Many"):
-                self._build_many()
+                self.many.build()
             with gr.Tab("Draw"):
                 self.drawing.build()
             with gr.Tab("Training") as tab:
@@ -186,9 +189,11 @@ class Page:
         chosen = [photo, number, fidelity]
         always = {"show_progress": "hidden", "trigger_mode": "always_last", "concurrency_id": "net"}
         always["api_visibility"] = "private"  # a client calls what follows an upload
-        upload.change(
-            self.look, upload, [photo, found, number, button, words], concurrency_id="net"
-        ).success(self.sharpen, chosen, results, concurrency_id="net")
+        # As it was uploaded: Gradio would open it, and say nothing useful of a bad one.
+        raw = {"preprocess": False, "concurrency_id": "net"}
+        upload.change(self.look, upload, [photo, found, number, button, words], **raw).success(
+            self.sharpen, chosen, results, concurrency_id="net"
+        )
         found.select(self.choose, photo, number, api_visibility="private").success(
             self.sharpen, chosen, results, **always
         )
@@ -208,8 +213,6 @@ class Page:
                     buttons=["fullscreen"],
                     elem_id="upload",
                 )
-                # As it was uploaded: Gradio would open it, and say nothing useful of a bad one.
-                upload.preprocess = lambda payload: payload and payload.path
                 about = {"label": "Or one of these", "elem_id": "examples"}
                 shown = gr.Examples(self._examples(), upload, **about).dataset
                 last = len(shown.raw_samples) - 1
@@ -243,9 +246,13 @@ class Page:
         write_image(face, np.asarray(draw_face(1, 0)))
         return [[str(path)] for path in (ASTRONAUT, face) if path.is_file()]
 
-    def look(self, path, request: gr.Request):
-        """Reads an upload: (Photo, picture with boxes, choice of faces, button, words)."""
+    def look(self, upload, request: gr.Request):
+        """Reads an upload, a path or Gradio's dict of one.
+
+        Returns (Photo, picture with boxes, choice of faces, button, words).
+        """
         nothing = (None, None, gr.Radio([], value=None), gr.Button(visible=False))
+        path = upload.get("path") if isinstance(upload, dict) else upload
         if path is None:
             return *nothing, ""
         path, folder = Path(path), self.visitors.fresh(request.session_hash)
@@ -253,9 +260,9 @@ class Page:
             item = self.faces(1.0).read(Job(path, path, path, path))
             image = read_image(path)
         except NoFace as error:
-            return *nothing, f"{_named(error, path)}. {FACELESS_TIP}"
+            return *nothing, f"{named(error, path)}. {FACELESS}"
         except OSError as error:
-            raise refused(_named(error, path)) from error
+            raise refused(named(error, path)) from error
         eyes = np.zeros((0, 2, 2)) if item.eyes is None else np.array(item.eyes)
         image, eyes = turned(image, eyes, turns_upright(eyes))
         width = max(round(SHOWN_SIDE * image.shape[1] / max(image.shape[:2])), 1)
@@ -317,65 +324,6 @@ class Page:
             write_results(item, [output])
         return item.parts[0], output
 
-    # Many photos
-
-    def _build_many(self):
-        uploads = gr.File(
-            label="Pictures, or all those of a folder: drop them here",
-            file_count="multiple",
-            elem_id="uploads",
-        )
-        button = gr.Button("Make all their faces sharp", variant="primary", elem_id="all")
-        words = gr.Markdown(elem_id="failures")
-        gallery = gr.Gallery(label="Results", format="png", columns=4, elem_id="gallery")
-        archive = gr.File(label="Download all", interactive=False, elem_id="zip")
-        button.click(self.sharpen_all, uploads, [words, gallery, archive], concurrency_id="many")
-
-    def sharpen_all(self, paths, request: gr.Request):
-        """(words, the results, a zip of them) of many pictures."""
-        if not paths:
-            return "Choose some pictures first.", None, None
-        if len(paths) > MAX_FILES:
-            raise refused(f"{len(paths)} pictures: give {MAX_FILES} at most")
-        folder = self.visitors.fresh(request.session_hash)
-        inputs, outputs = folder / "inputs", folder / "results"
-        with gone("A picture"):
-            gather(paths, inputs)
-            try:
-                jobs = list_jobs(str(inputs), str(outputs), True)
-            except OSError as error:
-                raise refused("None of these files is a picture") from error
-            lines = self._enlarged(jobs, request.session_hash)
-            shutil.rmtree(inputs)
-            made = sorted(outputs.glob("*.png"))
-            archive = folder / "srez.zip"
-            with zipfile.ZipFile(archive, "w") as file:
-                for path in sorted(outputs.rglob("*.png")):
-                    file.write(path, path.relative_to(outputs))
-        lines = [f"{counted(len(made), 'result')} made.", *lines]
-        if len(jobs) < len(paths):
-            lines.append(f"Left out: {len(paths) - len(jobs)} that are no pictures.")
-        return "\n\n".join(lines), [(path, path.stem) for path in map(Path, made)], str(archive)
-
-    def _enlarged(self, jobs, session):
-        """Does many jobs; returns lines on those that failed and those that were left."""
-        faces, last = self.faces(self.options.fidelity), time.monotonic() + MAX_SECONDS
-        lines = []
-        for at in range(0, len(jobs), faces.at_once):
-            try:
-                self.visitors.check_room(session)
-                if time.monotonic() > last:
-                    raise refused(f"They take more than {MAX_SECONDS // 60} minutes")
-            except gr.Error as error:
-                return [*lines, f"{error.message}. Not made: {len(jobs) - at}."]
-            if not self.visitors.is_here(session):
-                raise FileNotFoundError  # nobody waits for them any more
-            failures = enlarge_all(jobs[at : at + faces.at_once], faces, quiet=True)
-            lines += [_named(error, jobs[0].source) for error in failures]
-            if any(isinstance(error, NoFace) for error in failures):
-                lines.append(FACELESS_TIP)
-        return lines
-
 
 def _in_words(photo, part, result, levels):
     """What was done, how true it is, and how much is invented."""
@@ -396,11 +344,6 @@ def _shown(folder, name, image):
     path = folder / f"{name}.png"
     write_image(path, image)
     return str(path)
-
-
-def _named(text, path):
-    """A line on an upload, which names it without the folder that it lies in."""
-    return str(text).replace(f"{printable(str(path.parent))}/", "")
 
 
 def _overlay(result, faithful, plausible):

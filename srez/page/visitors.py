@@ -14,6 +14,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from srez.files import printable
+
 KEPT_SECONDS = 3600  # that an upload or a result is kept, at most
 MAX_VISITORS = 1000  # with files at a time: then he goes first who was idle longest
 MAX_OF_ONE = 2**30  # bytes of one visitor's results: some two thousand answers
@@ -86,9 +88,8 @@ class Visitors:
         if self._room() < 0:
             raise refused(FULL.capitalize())
 
-    @contextlib.contextmanager
-    def arriving(self, address, length):
-        """Counts an upload of `length` bytes from an address while it is under way.
+    def expect(self, address, length):
+        """Notes an upload of `length` bytes from an address, until it has `arrived`.
 
         Raises gr.Error: there is no room for it.
         """
@@ -104,11 +105,11 @@ class Visitors:
                 raise refused(FULL.capitalize())
             recent.append((time.time(), length))
             self._arriving += length
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._arriving -= length
+
+    def arrived(self, length):
+        """Notes the end of an upload that was expected."""
+        with self._lock:
+            self._arriving -= length
 
     def _room(self):
         """How many bytes may still be written; below 0 there are too many already."""
@@ -153,19 +154,6 @@ def size_of(folder):
     return total
 
 
-def gather(paths, folder):
-    """Links pictures into a new folder, each under its name, or with its number where that is."""
-    folder.mkdir()
-    for number, path in enumerate(map(Path, paths), 1):
-        name = path.name
-        while (folder / name).exists():
-            name = f"{number}_{name}"
-        try:
-            os.link(path, folder / name)
-        except OSError:  # another disk, or one without links
-            shutil.copy(path, folder / name)
-
-
 @contextlib.contextmanager
 def gone(name):
     """Tells a visitor that what he uploaded is gone: it is removed after an hour, or with him."""
@@ -173,6 +161,11 @@ def gone(name):
         yield
     except FileNotFoundError as error:
         raise refused(f"{name} is gone: upload it again") from error
+
+
+def named(text, path):
+    """A line on an upload, which names it without the folder that it lies in."""
+    return str(text).replace(f"{printable(str(path.parent))}/", "")
 
 
 def refused(words):

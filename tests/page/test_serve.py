@@ -191,7 +191,7 @@ def test_many_pictures_become_a_gallery_and_a_zip_and_bad_ones_are_named(
     write_image(tmp_path / "white.png", np.full((60, 60, 3), 255, np.uint8))
     paths = [faces / "00.jpg", faces / "01.jpg", tmp_path / "bad.png", tmp_path / "bad2.txt"]
     paths += [tmp_path / "00.jpg", tmp_path / "white.png"]
-    words, gallery, archive = page.sharpen_all(list(map(str, paths)), VISITOR)
+    words, gallery, archive = page.many.sharpen_all(list(map(str, paths)), VISITOR)
     assert not any(capsys.readouterr())  # what visitors do isn't told in the terminal
     assert words.startswith("3 results made.")
     assert "bad.png: can't be read as a picture" in words

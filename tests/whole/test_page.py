@@ -163,6 +163,13 @@ def test_a_picture_comes_from_the_camera(page):
     press(page, "Upload file")
 
 
+def test_an_example_is_made_sharp(page):
+    clear(page)
+    until(lambda: page.find_elements(By.CSS_SELECTOR, "#examples img"))[0].click()
+    until(lambda: "astronaut_small.png (48x48): 1 face" in words(page))
+    until(lambda: "are invented" in words(page))
+
+
 def test_a_bad_upload_is_named_and_the_page_goes_on(page, tmp_path):
     (tmp_path / "bad.png").write_text("no picture")
     upload(page, tmp_path / "bad.png")
