@@ -14,7 +14,7 @@ SHORT = (
 )
 
 try:
-    from srez.console import complain, guard_console, install, load_tensorflow
+    from srez.console import complain, guard_console, install, load_tensorflow, program
     from srez.flags import help_text, parse, usage, versions
 except ModuleNotFoundError as error:
     sys.exit(f"srez: {MISSING.format(error.name, sys.prefix)}")
@@ -26,7 +26,7 @@ def train(options):
         from srez.parallel.launch import launch
 
         worker = dataclasses.replace(options, workers=1, cores=0).arguments()
-        return launch([sys.executable, __file__, *worker], options.workers, options.cores)
+        return launch([sys.executable, *program(), *worker], options.workers, options.cores)
     load_tensorflow(options.log_device_placement)
     import srez_train
 
@@ -114,7 +114,7 @@ def main(argv):
         complain(error)
         return 2
     if options.help:
-        print(f"{__doc__}\n\n{help_text({name: mode.__doc__ for name, mode in MODES.items()})}")
+        print(help_text({name: mode.__doc__ for name, mode in MODES.items()}))
         return 0
     if options.version:
         print(versions())
@@ -138,6 +138,11 @@ def main(argv):
         return 1
 
 
-if __name__ == "__main__":
+def start():
+    """Runs this process's command line, on a console that never stops it; returns the status."""
     guard_console()
-    sys.exit(main(sys.argv))
+    return main(sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(start())

@@ -20,7 +20,7 @@ import numpy as np
 
 from srez.console import complain, counted, say
 from srez.drawn.faces import draw_face
-from srez.files import printable
+from srez.files import printable, resource
 from srez.page.draw import Drawing
 from srez.page.server import KEPT_SECONDS, asset, is_local, launch, temporary_folder
 from srez.page.training import Training
@@ -32,7 +32,7 @@ from srez.quality.metrics import averages_back, trueness
 from srez.run.weights import Networks
 from srez_infer import Faces, Item, enlarge_all, write_results
 
-ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut_small.png"
+ASTRONAUT = resource("docs/astronaut_small.png")
 MAX_FILES = 100  # pictures at a time
 SHOWN_SIDE = 1024  # pixels of a photo with its boxes, the longer side
 RESULT_SIDE = 512  # pixels; small pictures are magnified to that for the eye

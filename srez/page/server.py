@@ -10,9 +10,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from srez.files import MAX_BYTES, locked
+from srez.files import MAX_BYTES, locked, resource
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = resource("page/assets")
 TEMPORARY = "srez_page_"  # what a server's folder of temporary files begins with
 # Nothing that the page asks the browser for may come from elsewhere, whatever Gradio does.
 POLICY = b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'"
