@@ -161,7 +161,7 @@ def install(what):
     """
     if what.endswith(".txt"):
         path = MAIN.with_name("requirements") / what
-        what = f"-r {_from_here(path)}" if path.is_file() else f"'srez[{path.stem}]'"
+        what = f"-r {_from_here(path)}" if path.is_file() else f'"srez[{path.stem}]"'
     return f"{_python()} -m pip install {what}"
 
 

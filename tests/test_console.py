@@ -169,7 +169,7 @@ def test_a_module_is_named_as_python_was_told_it(clone, monkeypatch, spec, name)
 def test_far_from_a_clone_srez_is_a_module_and_a_file_of_requirements_an_extra(clone, monkeypatch):
     monkeypatch.setattr(console, "MAIN", clone / "site-packages" / "srez_main.py")
     assert console.command("--run demo") == ".venv/bin/python -m srez --run demo"
-    assert console.install("face.txt") == ".venv/bin/python -m pip install 'srez[face]'"
+    assert console.install("face.txt") == '.venv/bin/python -m pip install "srez[face]"'
 
 
 def test_in_a_terminal_long_lines_are_broken_between_words_and_nowhere_else(tmp_path):
