@@ -22,14 +22,15 @@ def missing(error):
         return f"{HERE} is no whole copy of srez: its module {name} is missing there"
     if package in sys.stdlib_module_names:
         return f"Python's own module {name} is missing: {sys.prefix} needs a whole Python"
-    return (
-        f"the package {name} is missing in the environment {sys.prefix}: source "
-        f".venv/bin/activate, or pip install -r {os.path.join(HERE, 'requirements.txt')}"
-    )
+    needed = os.path.join(HERE, "requirements.txt")
+    what = f"source .venv/bin/activate, or pip install -r {needed}"
+    if not os.path.isfile(needed):  # it was installed, without what it needs
+        what = "pip install srez"
+    return f"the package {name} is missing in the environment {sys.prefix}: {what}"
 
 
 try:
-    from srez.console import complain, guard_console, install, load_tensorflow
+    from srez.console import complain, guard_console, install, load_tensorflow, program
     from srez.flags import help_text, parse, usage, versions
 except ModuleNotFoundError as error:
     sys.exit(f"srez: {missing(error)}")
@@ -41,7 +42,7 @@ def train(options):
         from srez.parallel.launch import launch
 
         worker = dataclasses.replace(options, workers=1, cores=0).arguments()
-        return launch([sys.executable, __file__, *worker], options.workers, options.cores)
+        return launch([sys.executable, *program(), *worker], options.workers, options.cores)
     load_tensorflow(options.log_device_placement)
     import srez_train
 
@@ -130,8 +131,7 @@ def main(argv):
         return 2
     if options.help:
         # Under python3 -OO there are no docstrings.
-        words = {name: mode.__doc__ or mode.__name__ for name, mode in MODES.items()}
-        print(f"{__doc__ or 'srez_main.py'}\n\n{help_text(words)}")
+        print(help_text({name: mode.__doc__ or mode.__name__ for name, mode in MODES.items()}))
         return 0
     try:
         if options.version:
@@ -153,6 +153,11 @@ def main(argv):
         return 1
 
 
-if __name__ == "__main__":
+def start():
+    """Runs this process's command line, on a console that never stops it; returns the status."""
     guard_console()
-    sys.exit(main(sys.argv))
+    return main(sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(start())

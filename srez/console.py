@@ -112,7 +112,7 @@ def _fitted(text, stream):
 
 def _is_command(line):
     """Whether a line is left to the terminal, which breaks it so that it can be copied."""
-    return line.startswith("  ") and MAIN.name in line
+    return line.startswith("  ") and bool(re.search(" --run | pip install ", line))
 
 
 def counted(number, noun):
@@ -134,20 +134,48 @@ def duration(seconds):
 
 
 def command(words):
-    """A command line of srez with these words, as it has to be typed here."""
-    return f"{_python()} {_from_here(MAIN)} {words}"
+    """A command line of srez with these words, as its user types it here."""
+    *module, script = program()
+    if module:
+        return f"{_python()} -m {script} {words}"
+    if script == os.fspath(MAIN):
+        return f"{_python()} {_from_here(MAIN)} {words}"
+    return f"{_found(script) or _from_here(script)} {words}"
+
+
+def program():
+    """What Python has to run to start srez as this process was: a script, or -m and a module."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)  # None of a script
+    name = spec.name.removesuffix(".__main__") if spec else ""
+    if name in ("srez", MAIN.stem):
+        return ["-m", name]
+    if Path(sys.argv[0]).name == "srez":  # the command that pip has made
+        return [sys.argv[0]]
+    return [os.fspath(MAIN)] if MAIN.with_name("requirements").is_dir() else ["-m", "srez"]
 
 
 def install(what):
-    """A command line that installs a package, or what a file of requirements/ lists."""
+    """A command line that installs a package, or what a file of requirements/ lists.
+
+    Outside a clone there is no such file, but an extra of its name.
+    """
     if what.endswith(".txt"):
-        what = f"-r {_from_here(MAIN.with_name('requirements') / what)}"
+        path = MAIN.with_name("requirements") / what
+        what = f"-r {_from_here(path)}" if path.is_file() else f'"srez[{path.stem}]"'
     return f"{_python()} -m pip install {what}"
 
 
 def _python():
     is_activated = sys.prefix in (sys.base_prefix, os.environ.get("VIRTUAL_ENV"))
-    return "python3" if is_activated else _from_here(sys.executable)
+    usual = "python3" if is_activated else _from_here(sys.executable)
+    return _found(sys.executable) or usual
+
+
+def _found(path):
+    """The name of a program, if the shell finds this one by it; else None."""
+    name = os.path.basename(path)
+    found = shutil.which(name)
+    return name if found and os.path.abspath(found) == os.path.abspath(path) else None
 
 
 def _from_here(path):

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import importlib.resources
 import itertools
 import os
 import secrets
@@ -20,6 +21,15 @@ except ImportError:  # Windows
 NOT_SUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 _LOCKED_BYTE = 2**30  # beyond all that is in a lock's file
 MAX_BYTES = 2**28  # the largest file of a picture
+
+
+def resource(name):
+    """The path of a file or folder that comes with srez.
+
+    It lies within the package; in a clone that of weights/ and docs/ lies next to it.
+    """
+    package = importlib.resources.files("srez")
+    return package / name if (package / name).exists() else package.parent / name
 
 
 def read_file(path, name=None):

@@ -21,10 +21,14 @@ USUAL = """\
   --run evaluate                         measure how good it is
 
 --help lists all commands and options."""
-EXAMPLES = """\
-  python3 srez_main.py --run train --dataset img_align_celeba.zip
-  python3 srez_main.py --run demo
-  python3 srez_main.py --run infere --infer_input me.jpg"""
+EXAMPLES = (
+    "--run train --dataset img_align_celeba.zip",
+    "--run demo",
+    "--run infere --infer_input me.jpg",
+)
+_ABOUT = """\
+srez makes faces in small pictures four times as large, and trains networks
+for it."""
 _PAGE = """\
 # Options
 
@@ -63,10 +67,7 @@ def parse(argv, runs):
 
 def usage():
     """What srez is and its five usual commands, for a command line without any words."""
-    return (
-        "srez makes faces in small pictures four times as large, and trains networks\n"
-        f"for it.\n\nUsage: {command('--run COMMAND [options]')}\n\n{USUAL}"
-    )
+    return f"{_ABOUT}\n\n{_usage()}\n\n{USUAL}"
 
 
 def versions():
@@ -77,7 +78,8 @@ def versions():
 
 def help_text(runs):
     """The page that --help shows, 80 columns wide; `runs` is a dict of words by command."""
-    lines = ["Examples:", EXAMPLES, "", "Commands:"]
+    lines = [_usage(), "", "Examples:", *(f"  {command(words)}" for words in EXAMPLES)]
+    lines += ["", "Commands:"]
     names = {words: [name for name in runs if runs[name] == words] for words in runs.values()}
     lines += [f"  --run {' or '.join(names[words]):<16} {words}" for words in names]
     for group, fields in _groups().items():
@@ -99,6 +101,10 @@ def options_page():
             lines.append(f"| `--{field.name}` | {_default(field)} | {text} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _usage():
+    return f"Usage: {command('--run COMMAND [options]')}"
 
 
 def _groups():

@@ -299,7 +299,7 @@ class Options:
     export_format: str = _results(
         "keras",
         values.one_of("keras", "onnx", "savedmodel", "tflite"),
-        "What --run export writes. onnx needs more packages: requirements/export.txt.",
+        "What --run export writes. onnx needs more packages, and says which.",
     )
     export_output: str = _results(
         "generator", values.IN_UTF8_PATH, "Where --run export writes to; the suffix is added."

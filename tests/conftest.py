@@ -39,14 +39,15 @@ def run_main(*arguments, cwd, program=ROOT / "srez_main.py", **environment):
     return subprocess.run(
         [sys.executable, program, *map(str, arguments)],
         cwd=cwd,
-        env=_users_environment() | environment,
+        env=users_environment() | environment,
         capture_output=True,
         text=True,
         timeout=300,
     )
 
 
-def _users_environment():
+def users_environment():
+    """The environment variables that a user has, without those of the tests."""
     ours = ("TF_", "KERAS_", "PYTHONPATH")  # of the tests, not of a user
     return {name: os.environ[name] for name in os.environ if not name.startswith(ours)}
 
@@ -64,7 +65,7 @@ def serving(folder, *arguments, **environment):
     process = subprocess.Popen(
         [sys.executable, ROOT / "srez_main.py", "--run", "serve", *map(str, arguments)],
         cwd=folder,
-        env=_users_environment() | {"TMPDIR": str(folder)} | environment,
+        env=users_environment() | {"TMPDIR": str(folder)} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from unittest.mock import Mock
 
 import pytest
 
@@ -110,21 +111,69 @@ def test_a_time_in_words(seconds, words):
     assert duration(seconds) == words
 
 
-def test_a_command_is_as_it_has_to_be_typed(here, monkeypatch):
+@pytest.fixture
+def clone(here, monkeypatch):
+    """A clone that is the folder where the test runs, with an environment that isn't activated."""
+    (here / "requirements").mkdir()
+    (here / "requirements" / "face.txt").touch()
+    (here / ".venv" / "bin").mkdir(parents=True)
+    for name in ("python", "python3", "srez"):
+        (here / ".venv" / "bin" / name).touch(0o755)
     monkeypatch.setattr(sys, "prefix", str(here / ".venv"))
     monkeypatch.setattr(sys, "executable", str(here / ".venv/bin/python"))
     monkeypatch.setattr(console, "MAIN", here / "srez_main.py")
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    return here
+
+
+def _activate(monkeypatch, clone):
+    monkeypatch.setenv("VIRTUAL_ENV", str(clone / ".venv"))
+    monkeypatch.setenv("PATH", f"{clone / '.venv/bin'}:{os.environ['PATH']}")
+
+
+def test_a_command_is_as_it_has_to_be_typed(clone, monkeypatch):
     assert console.command("--run demo") == ".venv/bin/python srez_main.py --run demo"
     pip = ".venv/bin/python -m pip install"
     assert console.install("face.txt") == f"{pip} -r requirements/face.txt"
     assert console.install("'tensorflow[and-cuda]'") == f"{pip} 'tensorflow[and-cuda]'"
-    monkeypatch.setenv("VIRTUAL_ENV", str(here / ".venv"))
+    monkeypatch.setenv("VIRTUAL_ENV", str(clone / ".venv"))
     assert console.command("--run demo") == "python3 srez_main.py --run demo"
 
 
+@pytest.mark.parametrize("name", ["python", "python3"])
+def test_an_activated_python_is_called_as_the_user_called_it(clone, monkeypatch, name):
+    _activate(monkeypatch, clone)
+    monkeypatch.setattr(sys, "executable", str(clone / ".venv/bin" / name))
+    assert console.command("--run demo") == f"{name} srez_main.py --run demo"
+
+
+@pytest.mark.parametrize("typed", [".venv/bin/srez", "{}/.venv/bin/srez"])
+def test_the_command_that_pip_made_is_named_as_the_shell_finds_it(clone, monkeypatch, typed):
+    monkeypatch.setattr(sys, "argv", [typed.format(clone), "--run", "train"])
+    assert console.command("--run demo") == ".venv/bin/srez --run demo"
+    assert console.program() == sys.argv[:1]
+    _activate(monkeypatch, clone)
+    assert console.command("--run demo") == "srez --run demo"
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"), [("srez_main", "srez_main"), ("srez.__main__", "srez"), ("pytest", None)]
+)
+def test_a_module_is_named_as_python_was_told_it(clone, monkeypatch, spec, name):
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", Mock())
+    sys.modules["__main__"].__spec__.name = spec
+    program = f"-m {name}" if name else "srez_main.py"
+    assert console.command("--run demo") == f".venv/bin/python {program} --run demo"
+
+
+def test_far_from_a_clone_srez_is_a_module_and_a_file_of_requirements_an_extra(clone, monkeypatch):
+    monkeypatch.setattr(console, "MAIN", clone / "site-packages" / "srez_main.py")
+    assert console.command("--run demo") == ".venv/bin/python -m srez --run demo"
+    assert console.install("face.txt") == '.venv/bin/python -m pip install "srez[face]"'
+
+
 def test_in_a_terminal_long_lines_are_broken_between_words_and_nowhere_else(tmp_path):
-    code = "say('one two-three four five\\n\\n  six seven\\n  python3 srez_main.py --run demo');"
+    code = "say('one two-three four five\\n\\n  six seven\\n  python3 -m srez --run demo');"
     code += "complain('it is a/long/name/of-one')"
     command = [sys.executable, "-c", SPEAK + code]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "16"}
@@ -134,10 +183,10 @@ def test_in_a_terminal_long_lines_are_broken_between_words_and_nowhere_else(tmp_
         os.close(theirs)
         shown = terminal.read(4096).decode().replace("\r", "")
     lines = ["one two-three", "  four five", "", "  six seven"]
-    lines += ["  python3 srez_main.py --run demo", "srez: it is"]  # a command, to be copied
+    lines += ["  python3 -m srez --run demo", "srez: it is"]  # a command, to be copied
     assert shown.splitlines() == [*lines, "  a/long/name/of-one"]
     process = subprocess.run(command, capture_output=True, env=environment, check=True, text=True)
-    plain = "one two-three four five\n\n  six seven\n  python3 srez_main.py --run demo\n"
+    plain = "one two-three four five\n\n  six seven\n  python3 -m srez --run demo\n"
     assert process.stdout == plain
 
 

@@ -11,6 +11,13 @@ from srez.files import atomic_path, locked, set_aside, write_text
 from srez.pictures.image import write_image
 
 
+@pytest.mark.parametrize("place", ["weights", "srez/weights"])
+def test_what_comes_with_srez_lies_beside_its_package_or_within(tmp_path, monkeypatch, place):
+    (tmp_path / place).mkdir(parents=True)
+    monkeypatch.setattr("importlib.resources.files", lambda name: tmp_path / name)
+    assert files.resource("weights") == tmp_path / place
+
+
 def test_many_threads_write_with_the_usual_permissions(tmp_path):
     paths = [tmp_path / f"{number}.png" for number in range(100)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:

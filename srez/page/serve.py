@@ -17,6 +17,7 @@ import numpy as np
 
 from srez.console import complain, say
 from srez.drawn.faces import draw_face
+from srez.files import resource
 from srez.page.draw import Drawing
 from srez.page.gate import Guarded
 from srez.page.many import FACELESS, Many
@@ -33,7 +34,7 @@ from srez.quality.descriptors import turned
 from srez.quality.metrics import averages_back, trueness
 from srez.run.weights import Networks
 
-ASTRONAUT = Path(__file__).parents[2] / "docs" / "astronaut_small.png"
+ASTRONAUT = resource("docs/astronaut_small.png")
 SHOWN_SIDE = 1024  # pixels of a photo with its boxes, the longer side
 RESULT_SIDE = 512  # pixels; small pictures are magnified to that for the eye
 MARK = np.float32([1.0, 0.1, 0.8])  # what is invented: magenta, which no face has

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import gradio as gr
 
-from srez.files import MAX_BYTES, locked
+from srez.files import MAX_BYTES, locked, resource
 from srez.page.gate import Gate
 from srez.page.visitors import MAX_VISITORS
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = resource("page/assets")
 TEMPORARY = "srez_page_"  # what a server's folder of temporary files begins with
 MAX_WAITING = 64  # requests; further ones are refused
 

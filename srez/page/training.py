@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from srez.console import command
 from srez.page.visitors import number_in
 from srez.pictures.image import read_image, write_image
 from srez.quality.report import curves, template
@@ -48,7 +49,7 @@ class Training:
         if newest == seen:
             return [gr.skip()] * 6
         if not sheets and not any(path.is_file() for path in self._logs()):
-            words = f"No training in `{self._folder}` yet: `python3 srez_main.py --run train`."
+            words = f"No training in `{self._folder}` yet: `{command('--run train')}`."
             return newest, words, gr.Slider(visible=False), None, "", None
         at = max(len(sheets) if follow else min(number, len(sheets)), 1)
         charts = "".join(

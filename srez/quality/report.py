@@ -11,12 +11,12 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from srez.files import write_text
+from srez.files import resource, write_text
 from srez.options import FIELDS
 from srez.quality.charts import histogram, line_chart
 from srez.quality.metrics import TITLES, UNITS, shown
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = resource("quality/templates")
 HINTS = {
     "psnr": "higher is closer to the truth, pixel by pixel; favours blur",
     "ssim": "1 is the truth's structure",

@@ -12,7 +12,7 @@ from keras import ops
 import srez_model
 from srez import modern
 from srez.console import say
-from srez.files import sha256
+from srez.files import resource, sha256
 from srez.options import FIELDS
 from srez.run.checkpoint import (
     TENSORS_FILE,
@@ -24,7 +24,7 @@ from srez.run.checkpoint import (
     restore,
 )
 
-BOX = Path(__file__).parents[2] / "weights"  # what comes with srez
+BOX = resource("weights")  # what comes with srez
 BOX_SIZES = (64, 128)  # sides of the results of the networks in it
 SMALL_FACE = 18  # pixels; a narrower face is better off with the smaller network: docs/QUALITY.md
 SUM_DIGITS = 12  # of a SHA-256 that is shown
