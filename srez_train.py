@@ -27,9 +27,10 @@ from srez.pictures.image import titled_grid, write_image
 from srez.pictures.load import eight_bit, load_pictures
 from srez.pictures.resize import interpolate
 from srez.quality.validation import Validation, Watch, warn_of_schedule
+from srez.results import BAD_IMAGES, METRICS, OPTIONS, SHEET
 from srez.run import device
 from srez.run.checkpoint import Checkpoints, restore
-from srez.run.logs import METRICS, Logs, NoLogs
+from srez.run.logs import Logs, NoLogs
 from srez.run.progress import Progress, Totals, say_where
 from srez.run.resume import claimed
 from srez.run.stop import Stopping
@@ -284,9 +285,9 @@ class Run:
         say_where(self.options.train_dir, self.options.checkpoint_dir)
 
     def _write_start(self, batch):
-        with self.logs.tolerating("options.json"):
+        with self.logs.tolerating(OPTIONS):
             text = json.dumps(self.start.options, indent=2)
-            write_text(Path(self.options.train_dir, "options.json"), f"{text}\n")
+            write_text(Path(self.options.train_dir, OPTIONS), f"{text}\n")
         if batch == 0:
             self.write_sheet(0)
 
@@ -327,7 +328,7 @@ class Run:
             "truth": high_res,
         }
         sheet = titled_grid(columns, SHEET_MAGNIFY)
-        path = Path(self.options.train_dir, f"batch{batch:06d}_out.png")
+        path = Path(self.options.train_dir, SHEET % batch)
         with self.logs.tolerating("sheets"):
             write_image(path, sheet)
             say(f"Wrote {path}.")
@@ -364,7 +365,7 @@ class Run:
     def _check(self, batch):
         """Raises OSError where going on makes no sense; names bad pictures in bad_images.txt."""
         index = self.cluster.index  # each process knows of its own share's
-        name = f"bad_images_{index}.txt" if index else "bad_images.txt"
+        name = f"bad_images_{index}.txt" if index else BAD_IMAGES
         with self.logs.tolerating(name):
             self.bad_images.write(Path(self.options.train_dir, name))
         self.bad_images.check()
