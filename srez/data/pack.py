@@ -16,7 +16,16 @@ import tqdm
 from srez.console import command, complain, counted, say
 from srez.data.parts import PARTITION, is_picture
 from srez.data.source import open_source
-from srez.files import MAX_BYTES, locked, make_folder, printable, sha256, to_disk, write_text
+from srez.files import (
+    MAX_BYTES,
+    behind_links,
+    locked,
+    make_folder,
+    printable,
+    sha256,
+    to_disk,
+    write_text,
+)
 from srez.pictures.image import check_picture
 
 # For `sha256sum -c`: the shards' checksums in the folder, and in each shard those of its pictures.
@@ -110,6 +119,7 @@ def _is_whole(path, digest, count):
 
 def _write_shard(source, path, numbers, advance):
     """Writes a shard under another name and renames it; returns its SHA-256."""
+    path = behind_links(path)
     temporary = path.with_name(f".{path.name}.writing")
     digests = {}
     try:
