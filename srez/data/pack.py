@@ -196,11 +196,23 @@ def _claimed(folder, source, shard_mb):
                     "--shard_mb: give another folder, or remove it"
                 )
             if not old:
+                _refuse_replacing(folder, source)
+            if not old:
                 file.write(text)
                 file.flush()
             yield
     except BlockingIOError as error:
         raise FileExistsError(f"--pack_output={folder}: another pack writes to it") from error
+
+
+def _refuse_replacing(folder, source):
+    """Raises OSError if a new pack would go over files that are no pack's."""
+    there = [folder / SUMS] if (folder / SUMS).exists() else []
+    list_here = folder / PARTITION
+    if source.partition is not None and list_here.exists():
+        there += [] if list_here.read_text(errors="replace") == source.partition else [list_here]
+    if there:
+        raise FileExistsError(f"{there[0]} is there and no pack's: give another --pack_output")
 
 
 def _lines(digests):
