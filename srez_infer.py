@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-import srez
 from srez.console import complain, counted, say
 from srez.files import printable
 from srez.photo.align import box_side, eyes_of_box, put_back
@@ -34,6 +33,7 @@ from srez.pictures.image import (
 )
 from srez.quality.descriptors import find_faces, missing
 from srez.quality.metrics import averages_back, trueness
+from srez.results import MADE
 from srez.run.weights import Networks, upscale
 from srez_model import SCALE
 
@@ -312,7 +312,7 @@ def write_results(item, outputs):
         lines.append(f"  -> {_write_photo(item, results, image, alpha)}")
         if len(item.found) > 1:
             grid = np.concatenate([with_boxes(image, item.found, grid.shape[1])[0], grid])
-    write_image(job.comparison, grid)
+    write_image(job.comparison, grid, MADE)
     lines.append(f"  {trueness(errors)}")
     if len(outputs[0]) > 1:
         lines.append(f"  Invented, from --fidelity 0 to 1: {levels:.1f} of 255 levels on average.")
@@ -336,8 +336,7 @@ def _write_photo(item, results, image, alpha):
 def _about(told, times, comment):
     """What is written into a result's file, texts by name, for what is told of its networks."""
     of_networks = {name: ", ".join(sorted({each[name] for each in told})) for name in told[0]}
-    software = f"srez {srez.__version__}"
-    return {"Software": software, "Comment": comment, "Factor": f"{times}"} | of_networks
+    return MADE | {"Comment": comment, "Factor": f"{times}"} | of_networks
 
 
 def _faces_in_words(widths, count):

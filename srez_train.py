@@ -27,7 +27,7 @@ from srez.pictures.image import titled_grid, write_image
 from srez.pictures.load import eight_bit, load_pictures
 from srez.pictures.resize import interpolate
 from srez.quality.validation import Validation, Watch, warn_of_schedule
-from srez.results import BAD_IMAGES, METRICS, OPTIONS, SHEET
+from srez.results import BAD_IMAGES, MADE, METRICS, OPTIONS, SHEET
 from srez.run import device
 from srez.run.checkpoint import Checkpoints, restore
 from srez.run.logs import Logs, NoLogs
@@ -330,7 +330,7 @@ class Run:
         sheet = titled_grid(columns, SHEET_MAGNIFY)
         path = Path(self.options.train_dir, SHEET % batch)
         with self.logs.tolerating("sheets"):
-            write_image(path, sheet)
+            write_image(path, sheet, MADE)
             say(f"Wrote {path}.")
         self.logs.sheet(batch, sheet)
 

@@ -10,6 +10,9 @@ import os
 import re
 from pathlib import Path
 
+import srez
+
+MADE = {"Software": f"srez {srez.__version__}"}  # in the pictures that srez writes
 SHEET = "batch%06d_out.png"
 LOSSES, METRICS, OPTIONS, BAD_IMAGES = "losses.csv", "metrics.csv", "options.json", "bad_images.txt"
 EVENTS = "events.out.tfevents.*"
@@ -19,7 +22,7 @@ LOCK = "lock"  # says which process uses the folder
 EARLIER = "earlier"  # EARLIER.N in a folder that stays: what was set aside
 WRITING, REMOVING = ".writing-", ".removing-"  # before a checkpoint's name; a killed run leaves it
 
-_IS_SHEET = re.compile(r"batch\d{6,}_out\.png")
+_IS_SHEET = re.compile(r"(?:.*[/\\])?batch\d{6,}_out\.png", re.DOTALL)
 _IS_FOLDER = re.compile(rf"{EARLIER}\.\d+|{BASELINE}")  # of other results
 # Files by name, and what stands near the beginning of those whose name others may use.
 _FILES = {
@@ -42,7 +45,7 @@ _HEAD = 2**16  # bytes
 
 def is_sheet(name):
     """Whether a path or name is that of a sheet of test faces."""
-    return bool(_IS_SHEET.fullmatch(re.split(r"[/\\]", name)[-1]))
+    return name.endswith("_out.png") and bool(_IS_SHEET.fullmatch(name))
 
 
 def is_own(path):

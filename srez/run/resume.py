@@ -127,7 +127,8 @@ def resumed_split(path, kept, source):
         return split_source(source, **kept["rule"])
     place = {name: number for number, name in enumerate(source.names)}
     names = kept["names"]
-    missing = [name for name in names if name not in place]
+    gone = {name for name in names if name not in place and source.leaves_out(name)}
+    missing = [name for name in names if name not in place and name not in gone]
     changed = [
         name
         for name, identity in zip(names, kept["identities"], strict=True)
@@ -146,12 +147,20 @@ def resumed_split(path, kept, source):
                 f"{source.label} ({', '.join(map(repr, which[:NAMED]))}{more}): put them back to "
                 f"go on, {_START_ANEW}"
             )
-    numbers = np.array([place[name] for name in names], np.int64)
+    numbers = np.array([place.get(name, -1) for name in names], np.int64)
     added = np.setdiff1d(np.arange(len(source.names)), numbers)
     note = kept.get("split", "split as when the run began")  # missing before 2026-12
     if len(added):
         note += f"; {counted(len(added), 'picture')} came later, for training"
-    train, validation, test = (numbers[np.array(kept[part], np.int64)] for part in PARTS)
+    if gone:
+        note += f"; {counted(len(gone), 'picture')} of then left out now: srez's own, or thumbnails"
+    parts = (numbers[np.array(kept[part], np.int64)] for part in PARTS)
+    train, validation, test = (part[part >= 0] for part in parts)
+    if not len(test):
+        raise FileExistsError(
+            f"all test pictures of {path} were srez's own or thumbnails, which are left out now: "
+            f"give other pictures, {_START_ANEW}"
+        )
     return Split(np.concatenate([train, added]), validation, test, note)
 
 
@@ -218,8 +227,9 @@ def _refuse_others(path, kept, source):
     }
     for key, difference in differences.items():
         if new[key] != kept[key]:
+            left_out = "".join(f"; left out now: {what}" for what in source.left_out)
             raise FileExistsError(
                 f"{path} was trained with the pictures of {kept['label']}, and those of "
-                f"{source.label} are not the same: {difference} (a run on so many pictures doesn't "
-                f"keep which): put them back to go on, {_START_ANEW}"
+                f"{source.label} are not the same: {difference}{left_out} (a run on so many "
+                f"pictures doesn't keep which): put them back to go on, {_START_ANEW}"
             )
