@@ -26,6 +26,7 @@ from srez.files import (
     to_disk,
     write_text,
 )
+from srez.pictures.bad import NoPictures
 from srez.pictures.image import check_picture
 
 # For `sha256sum -c`: the shards' checksums in the folder, and in each shard those of its pictures.
@@ -129,6 +130,8 @@ def _write_shard(source, path, numbers, advance):
                 try:
                     data = source.read(number)
                     check_picture(data, name)
+                except NoPictures:
+                    raise
                 except OSError as error:
                     reason = (error.strerror or str(error)).removeprefix(f"{printable(name)}: ")
                     complain(f"left out, {printable(name)}: {reason}")
@@ -141,6 +144,8 @@ def _write_shard(source, path, numbers, advance):
         digest = sha256(temporary)
         os.replace(temporary, path)
         return digest
+    except NoPictures:
+        raise
     except OSError as error:
         raise OSError(f"{path} can't be written: {error.strerror or error}") from error
     finally:

@@ -73,6 +73,16 @@ class Folder:
         except OSError:
             return -1
 
+    def is_gone(self, entries):
+        """Whether none of some pictures can be read."""
+        for entry in entries:
+            try:
+                self.read(entry, entry.name)
+            except OSError:
+                continue
+            return False
+        return True
+
     def _leaves_out(self, folder):
         found = bin_of(f"{folder}/")
         self.bins |= {found} - {""}
@@ -114,6 +124,13 @@ class Zip:
         """Checksum and size of a picture in one number."""
         number = entry.crc << 32 | min(entry.size, 0xFFFFFFFF)
         return number - (1 << 64) * (number >> 63)  # as an int64
+
+    def is_gone(self, _):
+        """Whether the zip isn't there any more, or has changed."""
+        try:
+            return self._files.stamp(self.path) != self._stamp
+        except OSError:
+            return True
 
     def _open(self):
         try:

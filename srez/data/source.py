@@ -15,9 +15,11 @@ from srez.data.parts import ADVICE, find_parts, is_picture
 from srez.data.zips import Entry
 from srez.drawn.faces import sample_faces
 from srez.files import printable
+from srez.pictures.bad import NoPictures
 from srez.pictures.image import PICTURE_SUFFIXES, counted_suffixes, is_unreadable
 
 QUIET = 2.0  # seconds before, and between, the lines that say how far a listing is
+SOME = 16  # pictures of which one can be read, if their folder is there
 # A picture as it is listed: the number of its part, then its Entry. Packed, it takes little memory.
 _LISTED = np.dtype(
     {
@@ -77,9 +79,22 @@ class Source:
         self.partition = "\n".join(text for text in lists if text is not None) or None
 
     def read(self, number):
-        """The bytes of a picture's file. Raises OSError: one line that names it."""
+        """The bytes of a picture's file.
+
+        Raises:
+            OSError: it can't be read, or srez made it; one line that names it.
+            NoPictures: no other one in its part can be read, either.
+        """
         part, *entry = self._listed[number].item()
-        data = self._parts[part].read(Entry(*entry), self.names[number])
+        try:
+            data = self._parts[part].read(Entry(*entry), self.names[number])
+        except OSError as error:
+            if self._parts[part].is_gone(self._some(part)):
+                raise NoPictures(
+                    f"{self._parts[part].path}: its pictures can't be read any more, the folder or "
+                    f"zip is gone or has changed ({error.strerror or error})"
+                ) from error
+            raise
         if is_made(data):
             raise OSError(f"{printable(self.names[number])}: made by srez, no picture of a dataset")
         return data
@@ -112,6 +127,13 @@ class Source:
 
     def _head(self, number):
         return f"{self._parts[number].path.rstrip('/')}/"
+
+    def _some(self, part):
+        """Yields some Entries of a part, from all over it."""
+        [places] = np.nonzero(self._listed["part"] == part)
+        for place in places[:: max(len(places) // SOME, 1)]:
+            _, *entry = self._listed[place].item()
+            yield Entry(*entry)
 
     def _list(self):
         """Yields the pictures of all parts, each as the fields of _LISTED."""

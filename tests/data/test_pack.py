@@ -292,3 +292,23 @@ def test_a_shard_is_written_through_a_link(folder, here):
     pack(folder, "shards", 1)
     assert link.is_symlink()
     assert disk.read_bytes() == whole
+
+
+def test_a_folder_that_goes_away_in_a_pack_is_said_once_and_the_next_run_goes_on(
+    folder, here, small, monkeypatch, capsys
+):
+    check = srez.data.pack.check_picture
+
+    def going(data, name):
+        if name == "15.jpg" and folder.exists():
+            folder.rename("elsewhere")
+        check(data, name)
+
+    monkeypatch.setattr(srez.data.pack, "check_picture", going)
+    with pytest.raises(OSError, match="pictures: its pictures can't be read any more"):
+        pack(folder, "shards", 1)
+    assert "left out" not in capsys.readouterr().err
+    (here / "elsewhere").rename(folder)
+    monkeypatch.undo()
+    pack(folder, "shards", 256)
+    assert _pictures("shards/faces-*.zip") == _pictures(folder)

@@ -3,6 +3,7 @@
 import csv
 import errno
 import functools
+import itertools
 import json
 import os
 import random
@@ -20,10 +21,12 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import srez_train
+from srez.data.source import Source
 from srez.run import checkpoint
 from srez.run.checkpoint import locked, newest_checkpoint, read_run
 from srez.run.weights import choose_weights
 from tests.conftest import ROOT, assert_same_bits, small_config, train_arguments
+from tests.odd_files import zipped
 
 pytestmark = pytest.mark.slow  # nearly all train anew
 
@@ -280,3 +283,82 @@ def test_bad_pictures_are_named_in_a_file_and_in_the_checkpoint(here, faces):
 def test_too_many_bad_pictures_stop_a_run(here, faces):
     with pytest.raises(OSError, match="pictures read are bad, more than --max_bad_images=5 perc"):
         srez_train.train(small_config(_spoilt(faces, 12), train_batches=40))
+
+
+def _leave(path):
+    path.rename("elsewhere")
+
+
+def _come_back(path):
+    Path("elsewhere").rename(path)
+
+
+def _cut_off(path):
+    shutil.copy(path, "elsewhere")
+    os.truncate(path, 9000)
+
+
+def _unmount(path):
+    path.rename("elsewhere")
+    path.mkdir()
+
+
+def _mount(path):
+    path.rmdir()
+    _come_back(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "go", "come"),
+    [
+        ("folder", _leave, _come_back),
+        ("folder", _unmount, _mount),
+        ("zip", _cut_off, _come_back),
+    ],
+)
+def test_pictures_that_go_away_and_come_back_cost_nothing(
+    here, faces, whole_run, monkeypatch, capsys, kind, go, come
+):
+    path = shutil.copytree(faces, here / "pictures")
+    if kind == "zip":
+        entries = [(picture.name, picture.read_bytes()) for picture in faces.iterdir()]
+        path = zipped(here / "pictures.zip", entries)
+    config = small_config(path, train_batches=4)
+    read, count = Source.read, itertools.count()
+
+    def going(source, number):
+        if next(count) == 8:  # four for sheets and measurements, then two for each batch
+            go(path)
+        return read(source, number)
+
+    with monkeypatch.context() as context:
+        context.setattr(Source, "read", going)
+        gone = rf"{path}: its pictures can't be read any more.*Saved at batch (\d): the same com"
+        with pytest.raises(OSError, match=gone) as caught:
+            srez_train.train(config)
+    batch = int(re.search(gone, str(caught.value))[1])
+    assert newest_checkpoint("checkpoint").name == f"batch00000{batch}"
+    assert "left out" not in capsys.readouterr().err
+    assert not Path("train", "bad_images.txt").exists()
+    come(path)
+    srez_train.train(config)
+    assert_same_bits(
+        *(folder / "checkpoint" / "batch000004" for folder in (here, whole_run.folder))
+    )
+
+
+def test_pictures_that_are_gone_before_the_first_batch_are_said_and_nothing_is_saved(
+    here, faces, monkeypatch
+):
+    path = shutil.copytree(faces, here / "pictures")
+    run = srez_train.Run
+
+    def going(*arguments):
+        made = run(*arguments)
+        _leave(path)
+        return made
+
+    monkeypatch.setattr(srez_train, "Run", going)
+    with pytest.raises(OSError, match=r"can't be read any more.*No such file or directory\)$"):
+        srez_train.train(small_config(path, train_batches=2))
+    assert not (here / "checkpoint").exists()
