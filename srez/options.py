@@ -75,7 +75,7 @@ class Options:
     train_time: float | None = _usual(
         None,
         values.MINUTES,
-        "Minutes to train in all.",
+        "Minutes to train in all: the time of batches, without sheets and measurements.",
         "20 without --train_batches; modern: no limit",
     )
     train_batches: int = _usual(
