@@ -266,8 +266,8 @@ class Run:
             if not batch:
                 raise
             raise OSError(
-                f"{error}. Saved at batch {batch}: the same command goes on from there when the "
-                "pictures are back"
+                f"saved at batch {batch}, and the same command goes on from there when the "
+                f"pictures are back: {error}"
             ) from error
         if stopping.signal:
             batch = int(self.trainer.batch)

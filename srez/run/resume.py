@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
+import errno
 import os
 from pathlib import Path
 
 import numpy as np
 
-from srez.console import counted, say
+from srez.console import complain, counted, say
 from srez.data.split import Split, split_source
 from srez.files import printable
 from srez.options import FIELDS
@@ -29,6 +30,7 @@ NAMED = 3  # pictures in an error, if there are many
 # Up to so many pictures (CelebA has 202,599) a checkpoint keeps each by name. With more it would be
 # large and slow to write: then it keeps what tells other pictures, and how they were split.
 KEPT_BY_NAME = 500_000
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 _START_ANEW = "or give --noresume to start anew (the old results are kept)"
 
 
@@ -167,8 +169,8 @@ def resumed_split(path, kept, source):
 def _find_checkpoint(options, cluster, stack):
     """The checkpoint to go on from, the same for all processes, or None; locks the folders."""
     if cluster.is_chief:
-        for name, folder in _folders(options).items():
-            stack.enter_context(locked(folder, name))
+        for name in _folders(options):
+            _lock(options, name, stack)
         if other := in_the_way(options.train_dir, options.checkpoint_dir):
             raise OSError(
                 f"{printable(str(other))} is not srez's, and the training needs its name: move it "
@@ -198,15 +200,30 @@ def _folders(options):
 def _make_room(options, stack):
     """Moves the results of an earlier run aside, and locks the folders that are new then."""
     folders = _folders(options)
+    held = [name for name, folder in folders.items() if Path(folder, LOCK).exists()]
     given = folders.values() if not options.resume else [options.train_dir]
     for old, new in set_aside(given, inside=folders.values()).items():
         how = f"{old} is now {new}."
         if new.parent == old:
             how = f"from {old} to {new}. What isn't srez's stayed."
         say(f"Moved an earlier run's results aside: {how}")
-    for name, folder in folders.items():
-        if not Path(folder, LOCK).exists():
-            stack.enter_context(locked(folder, name))
+    for name in held:
+        if not Path(folders[name], LOCK).exists():
+            _lock(options, name, stack)
+
+
+def _lock(options, name, stack):
+    """Locks a folder; a train_dir that can't be written to, as on a full disk, is no hindrance."""
+    folder = getattr(options, name)
+    try:
+        stack.enter_context(locked(folder, name))
+    except OSError as error:
+        if name != "train_dir" or error.errno not in _NO_ROOM:
+            raise
+        complain(
+            f"--{name}={folder} can't be locked ({error.strerror}): see to it yourself that only "
+            "one training uses it"
+        )
 
 
 def _digests(source):

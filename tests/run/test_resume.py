@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import srez.files
 import srez.run.resume
 from srez.data.parts import PARTITION
 from srez.data.source import open_source
@@ -214,6 +216,17 @@ def test_the_folders_are_held_though_old_results_were_moved_aside(here, faces):
     assert sorted(os.listdir()) == ["checkpoint.1", "train.1"]
 
 
+def test_checkpoints_within_train_dir_are_held_too_when_both_were_moved_aside(here, faces):
+    for name in ("train/batch000000_out.png", "train/deep/batch000001/manifest.json"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("{}")
+    with _claimed(faces, checkpoint_dir="train/deep", resume=False):
+        for name in ("train", "train/deep"):
+            with pytest.raises(OSError, match="in use by another training"), locked(name):
+                pass
+    assert Path("train.1", "deep.1", "batch000001").is_dir()
+
+
 @pytest.mark.parametrize("name", ["lock", "metrics.csv"])
 def test_a_file_that_isnt_srezs_is_named_and_left_as_it_is(here, faces, name):
     Path(name).write_text("my own notes\n")
@@ -230,3 +243,24 @@ def test_a_folder_of_others_under_a_checkpoints_name_is_named_and_left(here, fac
     with refused, _claimed(faces, checkpoint_dir="photos"):
         pass
     assert Path("photos", "batch000001", "me.jpg").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_train_dir_that_cant_be_written_to_is_no_hindrance(
+    here, faces, monkeypatch, capsys, number
+):
+    lock = srez.files.locked
+
+    def refusing(path):
+        if path.parent.name == "train":
+            raise OSError(number, os.strerror(number), str(path))
+        return lock(path)
+
+    monkeypatch.setattr("srez.files.locked", refusing)
+    with _claimed(faces):
+        assert Path("checkpoint", "lock").exists()
+    said = f"srez: --train_dir=train can't be locked ({os.strerror(number)}): see to it yourself"
+    assert said in capsys.readouterr().err
+    Path("checkpoint").mkdir()
+    with pytest.raises(OSError, match=os.strerror(number)), _claimed(faces, checkpoint_dir="train"):
+        pass
