@@ -27,11 +27,13 @@ _IS_FOLDER = re.compile(rf"{EARLIER}\.\d+|{BASELINE}")  # of other results
 # Files by name, and what stands near the beginning of those whose name others may use.
 _FILES = {
     _IS_SHEET: b"",
-    re.compile("losses.csv|metrics.csv"): rb"\A(batch\b|\Z)",
-    re.compile("options.json"): rb'"batch_size"',
+    re.compile(r"(losses|metrics)\.csv"): rb"\A(batch\b|\Z)",
+    re.compile(r"options\.json"): rb'"batch_size"',
     re.compile(r"bad_images(_\d+)?\.txt"): rb"\A([^\n]*\t|\Z)",
     # The first 100 bytes tell which program wrote it, and nothing more.
-    re.compile(r"events\.out\.tfevents\..*"): rb"\A.{0,100}\Z|sheet|loss/(gene|disc)|validation/",
+    re.compile(r"events\.out\.tfevents\..*"): (
+        rb"\A.{0,100}\Z|\n\x05sheet|loss/(gene|disc)_|validation/(lr_)?psnr"
+    ),
     re.compile(r"demo1\.(mp4|webp)"): b"",
     re.compile(r"\.[0-9a-f]{16}(\.\w+)?"): b"",  # files.atomic_path's, after a kill
 }
@@ -87,7 +89,7 @@ def set_aside(folders, inside=()):
     try:
         for path in paths:
             own, others = _sorted_out(path, known | set(done.values()))
-            target = path.with_name(f"{path.name}.{number}")
+            target = _beside(path, number)
             if not own:
                 continue
             if others or _is_in_use(path) or not _moved(moves, path, target):
@@ -112,9 +114,14 @@ def set_aside(folders, inside=()):
 
 
 def _is_free(paths, number):
-    targets = [path.with_name(f"{path.name}.{number}") for path in paths]
+    targets = [_beside(path, number) for path in paths]
     targets += [path / f"{EARLIER}.{number}" for path in paths]
     return not any(map(os.path.lexists, targets))
+
+
+def _beside(path, number):
+    """NAME.N; the root has no name, and can't be renamed."""
+    return path.with_name(f"{path.name}.{number}") if path.name else path / f"{EARLIER}.{number}"
 
 
 def _sorted_out(folder, known):

@@ -15,6 +15,8 @@ OWN = {  # a run's files in its train_dir, as they begin
     "bad_images_1.txt": b"",
     "events.out.tfevents.1.host.2.0.v2": HEADER + b"x" * 99 + b"loss/gene_loss",
     "bicubic/events.out.tfevents.1.host.2.1.v2": HEADER,
+    "bicubic/events.out.tfevents.2.host.2.1.v2": HEADER + b"x" * 99 + b"validation/lr_psnr",
+    "events.out.tfevents.2.host.2.0.v2": HEADER + b"x" * 99 + b"\n\x05sheet",
     "demo1.mp4": b"video",
     ".0123456789abcdef.png": b"left by a kill",
 }
@@ -26,6 +28,7 @@ OTHERS = {  # what is not srez's, under names like its own
     "batch1_out.png": b"a picture",
     "batch000200/me.jpg": b"a picture",
     "events.out.tfevents.3.host.4.0.v2": HEADER + b"x" * 99 + b"loss/train",
+    "events.out.tfevents.4.host.4.0.v2": HEADER + b"x" * 99 + b"validation/loss",
     "bicubic/me.png": b"a picture",
 }
 
@@ -163,6 +166,10 @@ def test_a_mounted_folder_stays_and_its_results_move_within_it(tmp_path, monkeyp
     _refusing(monkeypatch, "checkpoint")
     assert set_aside([folder]) == {folder: folder / "earlier.1"}
     assert set(_files(folder / "earlier.1")) == set(CHECKPOINT)
+
+
+def test_the_root_of_all_has_no_name_and_stays():
+    assert set_aside(["/"]) == {}
 
 
 def test_what_cant_be_moved_leaves_all_in_place(tmp_path, monkeypatch):
