@@ -13,8 +13,8 @@ from PIL import Image
 from srez.console import counted, say
 from srez.files import atomic_path
 from srez.pictures.image import read_image, write_title
+from srez.results import ANIMATION, VIDEO
 
-VIDEO, ANIMATION = "demo1.mp4", "demo1.webp"
 SECONDS = 5
 FPS = 30
 CAPTION_HEIGHT = 32  # pixels, on top of each frame

@@ -2,7 +2,7 @@
 
 A picture, or each one of a folder, is a job (srez.photo.jobs). Its faces are found (faces), brought
 to the size that a network takes (prepare), enlarged, put back into the photo (align), and written
-(results). Or the whole picture is enlarged, in tiles (tiles).
+(output). Or the whole picture is enlarged, in tiles (tiles).
 """
 
 from pathlib import Path
@@ -12,8 +12,8 @@ import numpy as np
 from srez.console import complain, say
 from srez.photo.faces import FACELESS_TIP, Faces, Item, NoFace, name_and_size
 from srez.photo.jobs import earlier_results, list_jobs, say_left
+from srez.photo.output import enlarge_all
 from srez.photo.prepare import Part, looks_exact
-from srez.photo.results import enlarge_all
 from srez.photo.tiles import as_graph, upscale_tiled
 from srez.pictures.image import MAX_PIXELS, is_grey, is_lossless, kept_exif, read_with_alpha
 from srez.run.weights import Networks

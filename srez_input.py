@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from srez.pictures.augment import augmented_pair
-from srez.pictures.bad import BadImages
+from srez.pictures.bad import BadImages, NoPictures
 from srez.pictures.crop import CROP_SHAPE, WIGGLE, cut, decode, decode_alone, encoded_crop
 from srez.pictures.degrade import DRAWS, degrade
 from srez.seeds import AUGMENTATION, DEGRADATION, batch_seed
@@ -64,28 +64,33 @@ class Batches:
         """Yields the batches from number `start` on; with a share (first, end) those places only.
 
         Raises:
-            OSError: MAX_TRIES pictures in a row can't be read.
+            NoPictures: their folder is gone, or MAX_TRIES in a row can't be read.
         """
+        failed = None
         while True:
             try:
                 for batch in self._dataset(start, share):
                     yield batch
                     start += 1
             except _FAILED:
-                if not self._find_bad(start, share or (0, self.batch_size)):
+                # Where nothing is bad any more, the folder was gone for a moment.
+                if not self._find_bad(start, share or (0, self.batch_size)) and failed == start:
                     raise
+                failed = start
 
     def make(self, batch, share=None):
         """The batch of a number, or a share (first, end) of it, at once; not for graphs.
 
-        Raises OSError as `iterate` does.
+        Raises NoPictures as `iterate` does.
         """
+        has_failed = False
         while True:
             try:
                 return self._graph(tf.constant(batch, tf.int64), share or (0, self.batch_size))
             except _FAILED:
-                if not self._find_bad(batch, share or (0, self.batch_size)):
+                if not self._find_bad(batch, share or (0, self.batch_size)) and has_failed:
                     raise
+                has_failed = True
 
     def files_of(self, batch):
         """The numbers [B] of the pictures of batch number `batch`."""
@@ -163,7 +168,7 @@ class Batches:
                         break
                 number = self.files[draws.integers(len(self.files))]
             else:
-                raise OSError(
+                raise NoPictures(
                     f"{MAX_TRIES} pictures in a row can't be read: is this a folder of pictures?"
                 )
         return found

@@ -6,6 +6,7 @@ Read from top to bottom: `train` sets a training up, `Run` is its loop, `Trainer
 import srez  # noqa: F401, before Keras: it says which backend that takes
 
 # isort: split
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -24,15 +25,16 @@ from srez.modern import Modern
 from srez.original import Original
 from srez.parallel.cluster import Cluster
 from srez.parallel.replicas import Replicas
-from srez.pictures.bad import BadImages
+from srez.pictures.bad import BadImages, NoPictures
 from srez.pictures.cache import open_cache
 from srez.pictures.image import titled_grid, write_image
 from srez.pictures.load import eight_bit, load_pictures
 from srez.pictures.resize import interpolate
 from srez.quality.validation import Validation, Watch, warn_of_schedule
+from srez.results import BAD_IMAGES, MADE, METRICS, OPTIONS, SHEET
 from srez.run import device
 from srez.run.checkpoint import Checkpoints, restore
-from srez.run.logs import METRICS, Logs, NoLogs
+from srez.run.logs import Logs, NoLogs
 from srez.run.progress import Progress, Totals, say_where
 from srez.run.resume import claimed
 from srez.run.stop import Stopping
@@ -227,6 +229,8 @@ class Run:
             options.keep_every,
             batch,
         )
+        # The inputs of the latest batches: what a checkpoint needs when the pictures are gone.
+        self.latest = collections.deque(maxlen=CHECKPOINT_STATISTICS["least"])
         # For sheets and validation.
         self.network = finished(trainer.average, options.recipe, options.consistent)
         self.watch = Watch(trainer.state, trainer.recipe.first_learning_rate)
@@ -251,10 +255,32 @@ class Run:
         """Steps until it is time to stop, a run.stop.Stopping; writes what is due, and saves.
 
         Raises:
-            OSError: the numbers diverged, too many pictures are bad, at the end no checkpoint
-                could be written, or another process has gone.
+            OSError: the numbers diverged, too many pictures are bad, or all are gone; at the end no
+                checkpoint could be written; another process has gone.
             SystemExit: a signal came, and all is saved: with the status that shells give it.
         """
+        try:
+            self._steps(stopping)
+        except NoPictures as error:
+            batch = int(self.trainer.batch)
+            if self.cluster.is_chief and self.checkpoints.is_due(batch, stop=True):
+                self.trainer.refresh_average(self.latest)
+                self._save_last(batch)
+            if not batch:
+                raise
+            raise OSError(
+                f"saved at batch {batch}, and the same command goes on from there when the "
+                f"pictures are back: {error}"
+            ) from error
+        if stopping.signal:
+            batch = int(self.trainer.batch)
+            saved = f"Saved at batch {batch}: the same command goes on from there."
+            say(saved if batch else "Stopped before the first batch.")
+            raise SystemExit(128 + stopping.signal)
+        self.progress.say_finished()
+        say_where(self.options.train_dir, self.options.checkpoint_dir)
+
+    def _steps(self, stopping):
         trainer, progress = self.trainer, self.progress
         batch = int(trainer.batch)
         if self.cluster.is_chief:
@@ -267,29 +293,21 @@ class Run:
                     low_res, high_res = next(batches)
                 scalars = trainer.train_step(low_res, high_res)
                 batch += 1
+                self.latest.append(low_res)
                 self.watch.note(batch, scalars)
                 if shown := progress.advance(batch, scalars):
                     self._check(batch)
                     self.watch.warn(batch, shown)
                 stop = stopping.now(progress)
-                if stop:
-                    progress.end()
                 if self.cluster.is_chief:
                     with progress.apart():
                         self._write_what_is_due(batch, stop, finished=stop and not stopping.signal)
         self.cluster.wait_for_all()  # the chief has saved
-        if stopping.signal:
-            saved = f"Saved at batch {batch}: the same command goes on from there."
-            say(saved if batch else "Stopped before the first batch.")
-            raise SystemExit(128 + stopping.signal)
-        done = progress.done.partition("\n")[0]  # "" if another worker's clock has ended it
-        say(f"Finished: {done}\n{progress.waiting_share:.2%} of the time was waiting for data.")
-        say_where(self.options.train_dir, self.options.checkpoint_dir)
 
     def _write_start(self, batch):
-        with self.logs.tolerating("options.json"):
+        with self.logs.tolerating(OPTIONS):
             text = json.dumps(self.start.options, indent=2)
-            write_text(Path(self.options.train_dir, "options.json"), f"{text}\n")
+            write_text(Path(self.options.train_dir, OPTIONS), f"{text}\n")
         if batch == 0:
             self.write_sheet(0)
 
@@ -308,15 +326,18 @@ class Run:
         since = batch - self.checkpoints.saved_batch
         period = options.checkpoint_period if finished else since
         self._refresh_average(batch, period, **CHECKPOINT_STATISTICS)
-        if self._save(batch, self.best):
-            return
         if stop:
+            self._save_last(batch)
+        elif not self._save(batch, self.best):
+            say("Training goes on; the next try is in a minute.")
+
+    def _save_last(self, batch):
+        if not self._save(batch, self.best):
             raise OSError(
                 f"the last checkpoint could not be written to --checkpoint_dir="
-                f"{options.checkpoint_dir}: make room; the one before is whole, and the same "
+                f"{self.options.checkpoint_dir}: make room; the one before is whole, and the same "
                 "command goes on from it"
             )
-        say("Training goes on; the next try is in a minute.")
 
     def write_sheet(self, batch):
         """Writes train_dir/batch%06d_out.png, a row per test face, and shows it in TensorBoard."""
@@ -330,9 +351,9 @@ class Run:
             "truth": high_res,
         }
         sheet = titled_grid(columns, SHEET_MAGNIFY)
-        path = Path(self.options.train_dir, f"batch{batch:06d}_out.png")
+        path = Path(self.options.train_dir, SHEET % batch)
         with self.logs.tolerating("sheets"):
-            write_image(path, sheet)
+            write_image(path, sheet, MADE)
             say(f"Wrote {path}.")
         self.logs.sheet(batch, sheet)
 
@@ -367,7 +388,7 @@ class Run:
     def _check(self, batch):
         """Raises OSError where going on makes no sense; names bad pictures in bad_images.txt."""
         index = self.cluster.index  # each process knows of its own share's
-        name = f"bad_images_{index}.txt" if index else "bad_images.txt"
+        name = f"bad_images_{index}.txt" if index else BAD_IMAGES
         with self.logs.tolerating(name):
             self.bad_images.write(Path(self.options.train_dir, name))
         self.bad_images.check()

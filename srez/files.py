@@ -1,10 +1,9 @@
-"""Whole files or none: safe reads, atomic writes, locks, checksums, setting aside."""
+"""Whole files or none: safe reads, atomic writes, locks, checksums."""
 
 import contextlib
 import errno
 import hashlib
 import importlib.resources
-import itertools
 import os
 import secrets
 import stat
@@ -71,13 +70,19 @@ def make_folder(path):
         raise NotADirectoryError(f"{path} is a file: give a folder") from error
 
 
+def behind_links(path):
+    """The Path that a link leads to, which need not be there; any other path as it is."""
+    return Path(os.path.realpath(path) if os.path.islink(path) else path)
+
+
 @contextlib.contextmanager
 def atomic_path(path):
     """Gives a temporary path next to `path`, and renames it after the block, or removes it.
 
-    An OSError in writing names `path`.
+    If `path` is a link, the file that it leads to is written, and the link stays. An OSError in
+    writing names `path`.
     """
-    path = Path(path)
+    path, given = behind_links(path), path
     # As relative as `path`: TensorFlow can't name a folder above that isn't UTF-8.
     temporary = path.parent / f".{secrets.token_hex(8)}{path.suffix}"
     try:
@@ -89,7 +94,7 @@ def atomic_path(path):
             temporary.unlink(missing_ok=True)
         number = getattr(error, "errno", None)
         if number and error.filename in (None, str(temporary)):
-            raise OSError(number, error.strerror, str(path)) from error
+            raise OSError(number, error.strerror, str(given)) from error
         raise
 
 
@@ -163,38 +168,3 @@ def to_disk(path):
             raise
     finally:
         os.close(descriptor)
-
-
-def set_aside(folders, but=()):
-    """Renames the folders that hold something to NAME.N: the first N that is free for all.
-
-    Files whose names are in `but` count as nothing. Of a link to a folder, that folder is renamed,
-    and the link leads to an empty one. Returns a dict: renamed folder -> new path.
-
-    Raises:
-        OSError: a folder can't be renamed, such as a mounted one; then none is.
-    """
-    # A folder may lie in another one of them, so the inner one comes first.
-    paths = sorted({Path(os.path.realpath(folder)) for folder in folders}, reverse=True)
-    for number in itertools.count(1):
-        targets = {path: path.with_name(f"{path.name}.{number}") for path in paths}
-        if not any(target.exists() for target in targets.values()):
-            break
-    links = {Path(os.path.realpath(folder)) for folder in folders if os.path.islink(folder)}
-    done = {}
-    for path, target in targets.items():
-        if not path.is_dir() or all(inner.name in but for inner in path.iterdir()):
-            continue
-        try:
-            path.rename(target)
-        except OSError as error:
-            for old, new in reversed(done.items()):
-                new.rename(old)
-            raise OSError(
-                f"{path} can't be moved aside ({error.strerror}): move what is in it elsewhere, or "
-                "give another folder"
-            ) from error
-        done[path] = target
-    for path in links & done.keys():
-        path.mkdir()
-    return done

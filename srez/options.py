@@ -34,7 +34,7 @@ def _option(group, default, allowed, text, shown=None, recipe=None, aliases=()):
     """
     words, check = allowed
     about = {"group": group, "help": text, "expected": words, "check": check, "shown": shown}
-    about |= {"recipe": recipe, "aliases": aliases}
+    about |= {"recipe": recipe, "aliases": aliases, "kind": allowed}
     return dataclasses.field(default=default, metadata=about)
 
 
@@ -67,7 +67,7 @@ class Options:
 
     dataset: str | None = _usual(
         None,
-        values.PATH,
+        values.DATASET,
         "Folders of pictures, or zips such as CelebA's as it is: paths or patterns with "
         "commas between, here or remote (gs://).",
         "dataset/ or img_align_celeba.zip if it is here, else faces that the program draws",
@@ -75,7 +75,7 @@ class Options:
     train_time: float | None = _usual(
         None,
         values.MINUTES,
-        "Minutes to train in all.",
+        "Minutes to train in all: the time of batches, without sheets and measurements.",
         "20 without --train_batches; modern: no limit",
     )
     train_batches: int = _usual(
@@ -324,7 +324,13 @@ class Options:
 
     def __post_init__(self):
         for field in FIELDS.values():
-            value = getattr(self, field.name)
+            value, kind = getattr(self, field.name), field.metadata["kind"]
+            if value and kind in values.PATHS:
+                try:
+                    value = values.at_home(kind, value)
+                except ValueError as error:
+                    raise ValueError(f"flag --{field.name}={value}: {error}") from error
+                object.__setattr__(self, field.name, value)
             if value is not None and not field.metadata["check"](value):
                 raise ValueError(_refusal(field, value))
             if field.type in (float, float | None) and value is not None:

@@ -38,6 +38,7 @@ def _is_tensorflows(path):
 
 
 PATH = "a path", bool
+DATASET = "paths", bool
 UTF8_PATH = (
     "a path in ASCII, or in UTF-8 if the locale is UTF-8",
     lambda path: path and _is_tensorflows(path),
@@ -58,3 +59,17 @@ MINUTES_OR_0 = number("a number of minutes from 0 up", lambda value: value >= 0)
 SIDE = ("a multiple of 8 from 64 to 128", range(64, 129, 8).__contains__)
 BOX = ("three numbers, as 120,80,60, the last above 0", _is_box)
 RESULT = ("a path that ends in .png, .jpg or .webp, or --infer_input a folder", bool)
+PATHS = (PATH, UTF8_PATH, IN_UTF8_PATH, RESULT, DATASET)
+
+
+def at_home(kind, text):
+    """A value of one of PATHS with the user's home folder in place of ~, in a list in each path.
+
+    A shell does that only where ~ begins a word. Raises ValueError: nobody knows the home folder.
+    """
+    is_list = kind == DATASET and not os.path.exists(text)
+    words = [word.strip() for word in text.split(",")] if is_list else [text]
+    paths = [os.path.expanduser(word) for word in words]
+    if any(path.split("/")[0] == "~" for path in paths):
+        raise ValueError("nobody knows the home folder here: give the whole path")
+    return ",".join(paths)

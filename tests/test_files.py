@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from srez import files
-from srez.files import atomic_path, locked, set_aside, write_text
+from srez.files import atomic_path, locked, write_text
 from srez.pictures.image import write_image
 
 
@@ -52,32 +52,6 @@ def test_an_error_in_writing_names_the_file_and_others_stay(tmp_path, filename):
         raise OSError("another: x")
 
 
-def test_folders_are_set_aside_under_one_free_number(tmp_path):
-    for name in ("train", "checkpoint", "train.1"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").write_text(name)
-    set_aside([tmp_path / "train", tmp_path / "checkpoint"])
-    names = {path.name: (path / "file").read_text() for path in tmp_path.iterdir()}
-    assert names == {"train.1": "train.1", "train.2": "train", "checkpoint.2": "checkpoint"}
-
-
-def test_empty_and_missing_folders_and_a_lock_alone_stay(tmp_path):
-    folders = [tmp_path / name for name in ("train", "checkpoint", "nowhere")]
-    for folder in folders[:2]:
-        folder.mkdir()
-    (folders[1] / "lock").touch()
-    assert set_aside(folders, but=("lock",)) == {}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "train"]
-
-
-def test_a_folder_in_another_is_set_aside_with_it(tmp_path):
-    outer, inner = tmp_path / "train", tmp_path / "train" / "checkpoint"
-    inner.mkdir(parents=True)
-    (inner / "file").touch()
-    set_aside([outer, inner, outer])
-    assert (tmp_path / "train.1" / "checkpoint.1" / "file").exists()
-
-
 def test_text_keeps_the_bytes_of_odd_names(tmp_path):
     write_text(tmp_path / "a.txt", "é \udcff\n")
     assert (tmp_path / "a.txt").read_bytes() == "é ".encode() + b"\xff\n"
@@ -92,6 +66,25 @@ def test_a_file_is_held_by_one_process_at_a_time(tmp_path):
         assert caught.value.holder == "me"
     with locked(tmp_path / "lock"):
         pass
+
+
+def test_a_link_is_written_through_and_stays(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "old.png").write_text("old")
+    for link, target in (("a.png", "disk/old.png"), ("b.png", "disk/new.png"), ("c.png", "a.png")):
+        (tmp_path / link).symlink_to(target)
+        write_text(tmp_path / link, link)
+        assert (tmp_path / link).is_symlink()
+        assert (tmp_path / link).read_text() == link
+    assert (tmp_path / "disk" / "old.png").read_text() == "c.png"
+    assert sorted(os.listdir(tmp_path / "disk")) == ["new.png", "old.png"]
+
+
+def test_a_link_to_nowhere_is_named(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "gone" / "a.png")
+    with pytest.raises(OSError, match=r"No such file or directory: '.*/a.png'$") as caught:
+        write_text(tmp_path / "a.png", "new")
+    assert "gone" not in str(caught.value)
 
 
 def _refusing(number):
@@ -122,32 +115,3 @@ def test_a_folder_that_cant_be_brought_to_the_disk_is_no_error_but_a_broken_disk
     monkeypatch.setattr("os.fsync", _refusing(errno.EIO))
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         files.to_disk(tmp_path)
-
-
-def test_of_a_link_the_folder_itself_is_set_aside_and_the_link_stays(tmp_path):
-    disk = tmp_path / "disk" / "checkpoint"
-    disk.mkdir(parents=True)
-    (disk / "a").touch()
-    link = tmp_path / "checkpoint"
-    link.symlink_to(disk)
-    assert set_aside([link]) == {disk: disk.with_name("checkpoint.1")}
-    assert link.is_symlink()
-    assert list(link.iterdir()) == []
-    assert (disk.with_name("checkpoint.1") / "a").exists()
-
-
-def test_a_folder_that_cant_be_renamed_leaves_the_others_in_place(tmp_path, monkeypatch):
-    for name in ("train", "checkpoint"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a").touch()
-    rename = os.rename
-
-    def refusing(old, new):
-        if str(old).endswith("checkpoint"):
-            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-        rename(old, new)
-
-    monkeypatch.setattr("os.rename", refusing)
-    with pytest.raises(OSError, match="checkpoint can't be moved aside .*: move what is in it"):
-        set_aside([tmp_path / "train", tmp_path / "checkpoint"])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "train"]

@@ -14,7 +14,7 @@ from skimage import data
 import srez
 import srez.photo.align
 import srez.photo.faces
-import srez.photo.results
+import srez.photo.output
 import srez.run.weights
 import srez_infer
 import srez_main
@@ -130,7 +130,7 @@ def test_a_result_is_jpeg_or_webp_by_its_suffix_and_says_no_more_than_is_true(
         assert (image.format, image.size) == (kind, (64, 64))
         words = image.getexif()[ExifTags.Base.ImageDescription]
     assert words.startswith(
-        f"{srez.photo.results.INVENTED} Factor: 4. Weights: average of batch000012/"
+        f"{srez.photo.output.INVENTED} Factor: 4. Weights: average of batch000012/"
     )
     assert "lose a little of that: .png keeps it all" in capsys.readouterr().out
     assert read_image("out_compare.png").shape == comparison_shape()
@@ -141,9 +141,7 @@ def test_a_result_tells_how_it_was_made(run, trained, faces):
     [weights] = (trained[0] / "checkpoint" / "batch000012").glob("tensors.data*")
     with Image.open("result.png") as image:
         texts = image.text
-    assert texts.pop("Comment").startswith(
-        f"{srez.photo.results.INVENTED} Made small again, it is "
-    )
+    assert texts.pop("Comment").startswith(f"{srez.photo.output.INVENTED} Made small again, it is ")
     assert texts == {
         "Software": f"srez {srez.__version__}",
         "Factor": "4",
@@ -201,7 +199,7 @@ def test_a_grey_picture_gives_a_grey_result(run, faces, tmp_path, mode):
 def test_ctrl_c_in_a_folder_keeps_what_is_whole_and_the_next_run_goes_on(
     here, faces, monkeypatch, capsys
 ):
-    written, write = [], srez.photo.results.write_image
+    written, write = [], srez.photo.output.write_image
 
     def interrupting(path, *arguments):
         if len(written) == 4:  # two results and their comparisons
@@ -209,7 +207,7 @@ def test_ctrl_c_in_a_folder_keeps_what_is_whole_and_the_next_run_goes_on(
         written.append(path)
         write(path, *arguments)
 
-    monkeypatch.setattr(srez.photo.results, "write_image", interrupting)
+    monkeypatch.setattr(srez.photo.output, "write_image", interrupting)
     flags = {"infer_input": str(faces), "faces": "off", "infer_batch": 1}
     with pytest.raises(KeyboardInterrupt):
         srez_infer.infer(Options(**flags))
@@ -218,7 +216,7 @@ def test_ctrl_c_in_a_folder_keeps_what_is_whole_and_the_next_run_goes_on(
     with pytest.raises(KeyboardInterrupt):  # over earlier results, which don't count
         srez_infer.infer(Options(**flags))
     assert f"Stopped, {FACES - 2} pictures left.\n" in capsys.readouterr().out
-    monkeypatch.setattr(srez.photo.results, "write_image", write)
+    monkeypatch.setattr(srez.photo.output, "write_image", write)
     times = {path: path.stat().st_mtime_ns for path in written}
     srez_infer.infer(Options(**flags, infer_skip_existing=True))
     assert {path: path.stat().st_mtime_ns for path in written} == times
@@ -244,9 +242,9 @@ def test_so_many_photos_are_in_memory_as_are_in_flight(here, faces, monkeypatch,
     monkeypatch.setattr(srez.photo.faces, "read_image", reading)
     jobs = list_jobs(faces, None, True)
     enlarger = srez.photo.faces.Faces(FewNetworks(64), Options(infer_batch=FACES))
-    failures = srez.photo.results.enlarge_all(jobs, enlarger)
+    failures = srez.photo.output.enlarge_all(jobs, enlarger)
     assert len(failures) == FACES
-    assert max(most) == min(cores, srez.photo.results.IN_FLIGHT)
+    assert max(most) == min(cores, srez.photo.output.IN_FLIGHT)
 
 
 def test_the_square_is_averaged_over_its_area():
@@ -416,7 +414,7 @@ def test_odd_pictures_are_enlarged_and_hostile_ones_named(tmp_path, monkeypatch,
     (folder / "gone.jpg").symlink_to("nowhere")
     os.mkfifo(folder / "pipe.jpg")
     jobs = list_jobs(folder, tmp_path / "out", False)
-    failures = srez.photo.results.enlarge_all(
+    failures = srez.photo.output.enlarge_all(
         jobs, srez.photo.faces.Faces(FewNetworks(64), Options(infer_batch=2))
     )
     assert len(failures) == 4
@@ -435,7 +433,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "save", fail)
     target = tmp_path / "out" / "a.png"
     [job] = list_jobs(tmp_path / "in.jpg", target, False)
-    [failure] = srez.photo.results.enlarge_all(
+    [failure] = srez.photo.output.enlarge_all(
         [job], srez.photo.faces.Faces(FewNetworks(64), Options())
     )
     assert str(failure) == "full"
@@ -529,7 +527,7 @@ def test_a_photo_names_the_weights_of_all_its_faces(enlarge, group):
     enlarge(group, faces="auto", sizes=(64, 128))
     with Image.open("result_photo.png") as photo, Image.open("result_1.png") as face:
         assert photo.text["Weights"] == "bicubic 128, bicubic 64"
-        assert photo.text["Comment"] == srez.photo.results.INVENTED
+        assert photo.text["Comment"] == srez.photo.output.INVENTED
         assert face.text["Weights"] == "bicubic 64"
 
 

@@ -11,6 +11,7 @@ ORDER = [
     "srez_model",
     "console",
     "files",
+    "results",
     "values",
     "options",
     "flags",

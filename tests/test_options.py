@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 import srez_main
+from srez import values
 from srez.flags import options_page, parse
 from srez.options import FIELDS, Options
 from tests.conftest import ROOT
@@ -138,3 +139,34 @@ def test_a_folder_may_be_enlarged_into_any_path_and_a_picture_into_a_png_only(he
 def test_input_and_output_have_short_names(names):
     argv = ["srez_main.py", names[0], "a.jpg", names[1], "b.webp"]
     assert parse(argv, srez_main.MODES) == Options(infer_input="a.jpg", infer_output="b.webp")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, field in FIELDS.items() if field.metadata["kind"] in values.PATHS]
+)
+def test_the_home_folder_is_meant_by_a_tilde_in_every_path(monkeypatch, name):
+    monkeypatch.setenv("HOME", "/home/me")
+    options = parse(["", "--run=train", f"--{name}=~/x.png"], ["train"])
+    assert getattr(options, name) == "/home/me/x.png"
+    assert getattr(Options(**{name: "x/~/y.png"}), name) == "x/~/y.png"
+
+
+def test_all_options_that_name_files_are_paths():
+    ends = ("_dir", "_input", "_output", "dataset", "cache")
+    found = {name for name, field in FIELDS.items() if field.metadata["kind"] in values.PATHS}
+    assert found == {name for name in FIELDS if name.endswith(ends)}
+
+
+def test_the_home_folder_is_meant_in_each_path_of_a_list(here, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    given = "--dataset=~/a, ~/b/*.zip,c~,gs://x/~/d"
+    dataset = parse(["", "--run=train", given], ["train"]).dataset
+    assert dataset == "/home/me/a,/home/me/b/*.zip,c~,gs://x/~/d"
+    (here / "a,b").mkdir()
+    assert Options(dataset="a,b").dataset == "a,b"
+
+
+def test_a_home_folder_that_nobody_knows_is_said(monkeypatch):
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(ValueError, match="flag --train_dir=~/x: nobody knows the home folder"):
+        Options(train_dir="~/x")

@@ -16,7 +16,17 @@ import tqdm
 from srez.console import command, complain, counted, say
 from srez.data.parts import PARTITION, is_picture
 from srez.data.source import open_source
-from srez.files import MAX_BYTES, locked, make_folder, printable, sha256, to_disk, write_text
+from srez.files import (
+    MAX_BYTES,
+    behind_links,
+    locked,
+    make_folder,
+    printable,
+    sha256,
+    to_disk,
+    write_text,
+)
+from srez.pictures.bad import NoPictures
 from srez.pictures.image import check_picture
 
 # For `sha256sum -c`: the shards' checksums in the folder, and in each shard those of its pictures.
@@ -110,6 +120,7 @@ def _is_whole(path, digest, count):
 
 def _write_shard(source, path, numbers, advance):
     """Writes a shard under another name and renames it; returns its SHA-256."""
+    path = behind_links(path)
     temporary = path.with_name(f".{path.name}.writing")
     digests = {}
     try:
@@ -119,6 +130,8 @@ def _write_shard(source, path, numbers, advance):
                 try:
                     data = source.read(number)
                     check_picture(data, name)
+                except NoPictures:
+                    raise
                 except OSError as error:
                     reason = (error.strerror or str(error)).removeprefix(f"{printable(name)}: ")
                     complain(f"left out, {printable(name)}: {reason}")
@@ -131,6 +144,8 @@ def _write_shard(source, path, numbers, advance):
         digest = sha256(temporary)
         os.replace(temporary, path)
         return digest
+    except NoPictures:
+        raise
     except OSError as error:
         raise OSError(f"{path} can't be written: {error.strerror or error}") from error
     finally:
@@ -186,11 +201,23 @@ def _claimed(folder, source, shard_mb):
                     "--shard_mb: give another folder, or remove it"
                 )
             if not old:
+                _refuse_replacing(folder, source)
+            if not old:
                 file.write(text)
                 file.flush()
             yield
     except BlockingIOError as error:
         raise FileExistsError(f"--pack_output={folder}: another pack writes to it") from error
+
+
+def _refuse_replacing(folder, source):
+    """Raises OSError if a new pack would go over files that are no pack's."""
+    there = [folder / SUMS] if (folder / SUMS).exists() else []
+    list_here = folder / PARTITION
+    if source.partition is not None and list_here.exists():
+        there += [] if list_here.read_text(errors="replace") == source.partition else [list_here]
+    if there:
+        raise FileExistsError(f"{there[0]} is there and no pack's: give another --pack_output")
 
 
 def _lines(digests):

@@ -5,7 +5,9 @@ import glob
 import os
 import re
 
+from srez.console import complain
 from srez.data import local
+from srez.data.left_out import BINS, bin_of
 from srez.data.zips import Entry, list_zip, read_zipped
 from srez.pictures.image import PICTURE_SUFFIXES
 
@@ -16,8 +18,7 @@ _LIST_DEPTH = 3  # folders in which it is looked for: that of the pictures, and 
 ADVICE = "give a folder of pictures or img_align_celeba.zip"
 
 _OPEN_ZIPS = 128  # at a time; a process may have some 1,000 files open
-# In a path: a name that starts with a dot (a dot alone is no name), or the folder __MACOSX.
-_HIDDEN = re.compile(r"(^|/)(\.(?!/)|__MACOSX(/|\Z))")
+_HIDDEN = re.compile(r"(^|/)\.(?!/)")  # in a path: a name that starts with a dot, and is more
 
 
 def find_parts(dataset):
@@ -39,16 +40,17 @@ def find_parts(dataset):
 
 
 class Folder:
-    """A folder of pictures at any depth."""
+    """A folder of pictures at any depth; `bins` are the folders that `list` has left out."""
 
     def __init__(self, path, list_in):
         self.path = path
+        self.bins = set()
         self._files = _files_of(path)
         self._list_in = list_in
 
     def list(self):
         """Yields an Entry per file, with nothing but its name; in no order."""
-        return map(Entry, self._files.walk(self.path, _HIDDEN.search))
+        return map(Entry, self._files.walk(self.path, self._leaves_out))
 
     def partition(self):
         """The text of CelebA's list in the folder, or else above it, or None."""
@@ -71,12 +73,28 @@ class Folder:
         except OSError:
             return -1
 
+    def is_gone(self, entries):
+        """Whether none of some pictures can be read."""
+        for entry in entries:
+            try:
+                self.read(entry, entry.name)
+            except OSError:
+                continue
+            return False
+        return True
+
+    def _leaves_out(self, folder):
+        found = bin_of(f"{folder}/")
+        self.bins |= {found} - {""}
+        return bool(found or _HIDDEN.search(folder))
+
 
 class Zip:
-    """A zip, read in place."""
+    """A zip, read in place; `bins` as in a Folder."""
 
     def __init__(self, path, list_in, opened):
         self.path = path
+        self.bins = set()
         self._files = _files_of(path)
         self._stamp = self._files.stamp(path)
         self._list_entry = None  # of CelebA's list, once the zip is listed
@@ -89,6 +107,7 @@ class Zip:
         for entry in list_zip(file.stream, self.path):
             if self._list_entry is None and base_name(entry.name) in _LISTS:
                 self._list_entry = entry
+            self.bins |= {bin_of(entry.name)} - {""}
             yield entry
 
     def partition(self):
@@ -106,6 +125,13 @@ class Zip:
         number = entry.crc << 32 | min(entry.size, 0xFFFFFFFF)
         return number - (1 << 64) * (number >> 63)  # as an int64
 
+    def is_gone(self, _):
+        """Whether the zip isn't there any more, or has changed."""
+        try:
+            return self._files.stamp(self.path) != self._stamp
+        except OSError:
+            return True
+
     def _open(self):
         try:
             file = self._opened(self.path)
@@ -122,8 +148,9 @@ def base_name(name):
 
 
 def is_picture(name):
-    """Whether a name is a picture's, and neither hidden nor in a hidden folder."""
-    return name.lower().endswith(PICTURE_SUFFIXES) and not _HIDDEN.search(name)
+    """Whether a name is a picture's, and neither hidden nor in a folder that is left out."""
+    is_hidden = _HIDDEN.search(name) or bin_of(name)
+    return name.lower().endswith(PICTURE_SUFFIXES) and not is_hidden
 
 
 def _expanded(word):
@@ -132,6 +159,10 @@ def _expanded(word):
         return [word]
     is_pattern = word != glob.escape(word)
     paths = files.matches(word) if is_pattern else []
+    bins = {bin_of(f"{path}/") for path in paths} - {"", bin_of(f"{word}/")}
+    if bins:
+        complain(f"--dataset={word}: left out {', '.join(sorted(bins))}: {BINS}")
+    paths = [path for path in paths if bin_of(f"{path}/") not in bins]
     if not paths:
         what = "matches nothing" if is_pattern else f"does not exist{_other_case(word)}"
         raise FileNotFoundError(f"--dataset={word} {what}: {ADVICE}")

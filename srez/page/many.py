@@ -12,7 +12,7 @@ from srez.console import counted
 from srez.page.visitors import gone, named, refused
 from srez.photo.faces import NoFace
 from srez.photo.jobs import list_jobs
-from srez.photo.results import enlarge_all
+from srez.photo.output import enlarge_all
 
 MAX_FILES = 100  # pictures at a time
 MAX_SECONDS = 1800  # that they may take: others are waiting

@@ -28,7 +28,7 @@ from srez.photo.align import box_side, turns_upright
 from srez.photo.compare import INVENTED_GAIN, invented, with_boxes
 from srez.photo.faces import Faces, Item, NoFace
 from srez.photo.jobs import Job
-from srez.photo.results import write_results
+from srez.photo.output import write_results
 from srez.pictures.image import MAX_PIXELS, read_image, to_uint8, write_image
 from srez.quality.descriptors import turned
 from srez.quality.metrics import averages_back, trueness

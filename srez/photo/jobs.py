@@ -4,7 +4,7 @@ import dataclasses
 import re
 from pathlib import Path
 
-from srez.console import complain, say
+from srez.console import complain, counted, say
 from srez.files import printable
 from srez.options import RESULT_FORMATS
 from srez.pictures.image import PICTURE_SUFFIXES, counted_suffixes, is_unreadable
@@ -95,6 +95,7 @@ def _folder_jobs(source, folder, faces):
     others = [path.name for path in source.iterdir() if is_unreadable(path.name)]
     if others:
         complain(f"{printable(str(source))}: left out {counted_suffixes(others)}")
+    _say_folders(source, folder)
     if not paths:
         raise FileNotFoundError(
             f"--infer_input={source} holds no {' '.join(PICTURE_SUFFIXES)} pictures"
@@ -108,6 +109,20 @@ def _folder_jobs(source, folder, faces):
         )
         for path, name in zip(paths, _result_names(paths, faces), strict=True)
     ]
+
+
+def _say_folders(source, output):
+    """Names the folders in a folder, which are left out, but for the results'."""
+    names = sorted(
+        path.name
+        for path in source.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and _inode(path) != _inode(output)
+    )
+    if names:
+        listed = ", ".join(map(printable, names[:_NAMED])) + (", ..." if names[_NAMED:] else "")
+        complain(
+            f"{printable(str(source))}: left out {counted(len(names), 'folder')} in it: {listed}"
+        )
 
 
 def _result_names(paths, faces):

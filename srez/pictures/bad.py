@@ -10,6 +10,10 @@ from srez.files import printable, write_text
 JUDGED_AFTER = 1000  # distinct pictures read; before that, a few bad ones say little
 
 
+class NoPictures(OSError):
+    """No picture can be read any more, good or bad: their folder is gone, for example."""
+
+
 class BadImages:
     """A list of the bad pictures among `total`; at most the share `limit` of them may be bad.
 
@@ -38,10 +42,15 @@ class BadImages:
 
     @contextlib.contextmanager
     def noting(self, number, name):
-        """Counts a picture as read, and as bad if the block raises an OSError, which ends here."""
+        """Counts a picture as read, and as bad if the block raises an OSError, which ends here.
+
+        But NoPictures is raised again: it says nothing about this picture.
+        """
         self.saw(number)
         try:
             yield
+        except NoPictures:
+            raise
         except OSError as error:
             reason = error.strerror or str(error).removeprefix(f"{printable(name)}: ")
             self.note(name, reason, number)

@@ -35,6 +35,7 @@ from srez_model import project
 RESIZE_METHODS = {"nearest": "nearest", "bicubic": "bicubic", "lanczos": "lanczos3"}
 METHODS = (*RESIZE_METHODS, "projected", "srez")  # projected: bicubic made consistent
 CHUNK = 32  # pictures at a time
+WRITTEN = ("metrics.json", "per_image.csv", "MODEL_CARD.md", "report.html")
 SHEET_FACES = 6
 LEAST_FRECHET = 258  # pictures: each half needs more than the 128 dimensions of a descriptor
 PROTOCOL = (
@@ -66,6 +67,7 @@ def evaluate(options):
     Raises:
         OSError: no checkpoint, the pictures of the run are not there, or no place to write to.
     """
+    _refuse_replacing(Path(options.evaluation_dir))
     generator, weights = load_generator(options)
     run, trained = weights.run, weights.run["options"]
     dataset = options.dataset or trained["dataset"]
@@ -95,11 +97,23 @@ def evaluate(options):
     }
     folder = Path(options.evaluation_dir)
     text = json.dumps(evaluation.metrics, indent=2, allow_nan=False)
-    write_text(folder / "metrics.json", f"{text}\n")
-    _write_table(folder / "per_image.csv", evaluation)
-    write_card(folder / "MODEL_CARD.md", evaluation.metrics)
-    write_report(folder / "report.html", evaluation, options.train_dir)
+    metrics, table, card, report = (folder / name for name in WRITTEN)
+    write_text(metrics, f"{text}\n")
+    _write_table(table, evaluation)
+    write_card(card, evaluation.metrics)
+    write_report(report, evaluation, options.train_dir)
     _say_figures(evaluation.metrics, folder)
+
+
+def _refuse_replacing(folder):
+    """Raises OSError if one of WRITTEN is there, and isn't of an earlier evaluation."""
+    there = [folder / name for name in WRITTEN if (folder / name).exists()]
+    metrics = folder / WRITTEN[0]
+    if there and not (metrics.is_file() and '"bicubic"' in metrics.read_text(errors="replace")):
+        raise FileExistsError(
+            f"--evaluation_dir={folder}: {there[0].name} is there and of no earlier evaluation: "
+            "give another folder"
+        )
 
 
 def measure(source, files, generator, sample_size):

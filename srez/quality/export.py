@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from srez.console import install, say
-from srez.files import atomic_path
+from srez.files import atomic_path, behind_links
 from srez.run.weights import load_generator
 from srez_model import UpConv2DTranspose
 
@@ -98,6 +98,7 @@ def _write_onnx(network, path):
 
 
 def _write_saved_model(network, path):
+    path = behind_links(path)
     with _folder_beside(path) as folder:
         new = folder / "new"
         _quietly(network.export, new, verbose=False)

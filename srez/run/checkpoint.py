@@ -19,14 +19,13 @@ import tensorflow as tf
 
 from srez import files
 from srez.console import say
+from srez.results import LOCK, REMOVING, WRITING, is_own
 
 FORMAT = 1  # of a checkpoint; raise it when older programs can't read the new one
-LOCK = "lock"  # the file in checkpoint_dir that says which process uses it
 KEPT_CHECKPOINTS = 2
 RETRY_SECONDS = 60  # to the next try, when a checkpoint couldn't be written
 TENSORS_FILE = "tensors.data-00000-of-00001"  # in a checkpoint: all weights
 _TENSORS, _RUN, _MANIFEST = "tensors", "run.json.gz", "manifest.json"
-_WRITING, _REMOVING = ".writing-", ".removing-"  # in front of a name; a killed run leaves these
 
 
 def checkpoint_name(batch):
@@ -66,7 +65,7 @@ def write_checkpoint(checkpoint_dir, batch, run, objects):
     Returns its path. Raises OSError if it can't be written; the other checkpoints stay whole.
     """
     path = Path(checkpoint_dir, checkpoint_name(batch))
-    temporary = path.with_name(f"{_WRITING}{path.name}")
+    temporary = path.with_name(f"{WRITING}{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
@@ -79,6 +78,8 @@ def write_checkpoint(checkpoint_dir, batch, run, objects):
             files.to_disk(file)
         files.to_disk(temporary)
         if path.exists():  # it is damaged, or the run was stopped at this very batch
+            if not is_own(path):
+                raise OSError(f"{path} is no checkpoint of srez: move it elsewhere")
             _remove(path)
         temporary.rename(path)
         files.to_disk(path.parent)
@@ -133,34 +134,38 @@ def restore(path, **objects):
 
 
 @contextlib.contextmanager
-def locked(checkpoint_dir):
-    """Makes the folder, keeps other trainings out of it, and removes what a killed one left.
+def locked(folder, name="checkpoint_dir"):
+    """Makes the folder of an option, keeps other trainings out, removes what a killed one left.
 
     Raises OSError if another training uses it, or if it can't be made.
     """
-    folder = Path(checkpoint_dir)
+    given, folder = folder, Path(folder)
+    has_folder, has_lock = folder.is_dir(), os.path.lexists(folder / LOCK)
     files.make_folder(folder)
     try:
         with files.locked(folder / LOCK) as file:
+            file.seek(0)
+            if not re.fullmatch(r"\d*", file.read().strip()):
+                raise OSError(f"--{name}={given}: {folder / LOCK} is not srez's: rename it")
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
             for path in folder.iterdir():
-                if path.name.startswith((_WRITING, _REMOVING)):
-                    shutil.rmtree(path)
+                if path.name.startswith((WRITING, REMOVING)) and is_own(path):
+                    _remove_tree(path)
             try:
                 yield
             finally:
-                # No checkpoint came into it. A folder that was moved aside has no files here; one
-                # that is a link to another disk, or is mounted, stays.
-                if {path.name for path in folder.glob("*")} == {LOCK}:
+                # Nothing came into it. A folder that was moved aside isn't here any more.
+                if not has_lock and not any(map(is_own, folder.glob("*"))):
                     with contextlib.suppress(OSError):
                         (folder / LOCK).unlink()
-                        folder.rmdir()
+                        if not has_folder:
+                            folder.rmdir()
     except BlockingIOError as error:
         raise OSError(
-            f"--checkpoint_dir={checkpoint_dir} is in use by another training, process "
-            f"{error.holder}: wait for it, stop it, or give another folder"
+            f"--{name}={given} is in use by another training, process {error.holder}: wait for "
+            "it, stop it, or give another folder"
         ) from None
 
 
@@ -204,7 +209,8 @@ def _checkpoints(checkpoint_dir):
     """Paths of all checkpoints in the folder, damaged ones too, the newest last."""
     folder = Path(checkpoint_dir)
     found = folder.iterdir() if folder.is_dir() else ()
-    return sorted((path for path in found if batch_of(path) is not None), key=batch_of)
+    own = (path for path in found if batch_of(path) is not None and is_own(path))
+    return sorted(own, key=batch_of)
 
 
 def _damage(path):
@@ -225,7 +231,16 @@ def _size_and_sum(path):
 
 def _remove(path):
     # Renamed first, so that a half removed checkpoint doesn't look like a damaged one.
-    trash = path.with_name(f"{_REMOVING}{path.name}")
-    shutil.rmtree(trash, ignore_errors=True)
+    trash = path.with_name(f"{REMOVING}{path.name}")
+    if os.path.lexists(trash):
+        _remove_tree(trash)
     path.rename(trash)
-    shutil.rmtree(trash)
+    _remove_tree(trash)
+
+
+def _remove_tree(path):
+    """Removes a folder, or of a link to one the link alone."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path)

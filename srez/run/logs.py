@@ -8,10 +8,7 @@ import tensorflow as tf
 
 from srez.console import say
 from srez.files import atomic_path, make_folder
-
-LOSSES, METRICS = "losses.csv", "metrics.csv"
-BASELINE = "bicubic"  # the run in TensorBoard that the figures bicubic/... are of
-EVENTS = "events.out.tfevents.*"
+from srez.results import BASELINE, EVENTS, LOSSES, METRICS, is_own
 
 
 class Logs:
@@ -30,8 +27,9 @@ class Logs:
                 _rewind_csv(self._train_dir / name, batch)
         self._writer = self._baseline = tf.summary.create_noop_writer()
         with self.tolerating("TensorBoard's events"):
-            for path in self._train_dir.rglob(EVENTS):
-                _rewind_events(path, batch)
+            for folder in (self._train_dir, self._train_dir / BASELINE):
+                for path in filter(is_own, folder.glob(EVENTS)):
+                    _rewind_events(path, batch)
             self._writer = tf.summary.create_file_writer(str(train_dir))
             # TensorBoard draws one name of two runs into one chart; a folder is a run.
             self._baseline = tf.summary.create_file_writer(str(self._train_dir / BASELINE))

@@ -1,7 +1,9 @@
 """What a user sees of a training: the console's lines, the bar, the speed, what to do next."""
 
+import collections
 import contextlib
 import dataclasses
+import statistics
 import sys
 import time
 
@@ -19,6 +21,9 @@ DECAY = (
 # Sheets, measurements and checkpoints are spread over so many batches at least: a sheet right after
 # a resume tells little of how often they come.
 SPREAD = 200
+# A batch that takes so many times the usual is none: the process was stopped, or the machine slept.
+LONG = 100
+USUAL = 50  # of the latest figures of what a batch takes, whose median is the usual one
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
 
@@ -45,15 +50,18 @@ class Totals:
         by_time = seconds / (60 * self.minutes) if self.minutes else 0.0
         return min(max(by_batches, by_time), 1.0)
 
-    def left(self, batch, seconds, speed):
-        """Seconds to the total that will be reached first; 0 `speed`, in batches/s: not known."""
-        by_time = 60 * self.minutes - seconds if self.minutes else float("inf")
+    def left(self, batch, seconds, speed, stretch=1.0):
+        """Seconds to the total that will be reached first; 0 `speed`, in batches/s: not known.
+
+        `stretch` is how much longer it takes than its batches alone.
+        """
+        by_time = stretch * (60 * self.minutes - seconds) if self.minutes else float("inf")
         by_batches = (self.batches - batch) / speed if self.batches and speed else float("inf")
         return max(min(by_time, by_batches), 0.0)
 
 
 class Progress:
-    """Counts a run's time and batches, and shows them; a context manager around the loop.
+    """Counts a run's batches and their time, and shows them; a context manager around the loop.
 
     `batch` and `seconds` say how far earlier sessions came. `train_pictures` is the number of
     pictures in an epoch, `logs` are run.logs.Logs. In a terminal a bar shows the losses, and there
@@ -70,20 +78,19 @@ class Progress:
         self.batch = self.first_batch = batch
         self.train_pictures = train_pictures
         self.summary_period = summary_period
-        self.waited = 0.0  # seconds, for data
+        self.waited = self._waited_before = 0.0  # seconds, for data; before the latest batch
         self._speed = Speed(batch, batch / seconds if seconds else 0.0)
-        self._clock = time.monotonic() - seconds
-        self._first_at = time.monotonic()
+        self._stopwatch = Stopwatch(seconds)
+        self._first_at = seconds
         self._says_speed = True
         self._bar = None
         self._shown_losses = ""
-        self._ended_at = None
         self._is_terminal = sys.stdout.isatty() and sys.stderr.isatty()
 
     @property
     def seconds(self):
-        """Seconds of training up to the end, those of earlier sessions included."""
-        return (self._ended_at or time.monotonic()) - self._clock
+        """Seconds that the batches took, those of earlier sessions included."""
+        return self._stopwatch.seconds
 
     @property
     def done(self):
@@ -99,16 +106,13 @@ class Progress:
             disable=not sys.stderr.isatty(),
             dynamic_ncols=True,
         )
+        self._stopwatch.start()
         return self
 
     def __exit__(self, *_):
         self._bar.set_description_str(self._words())
         self._bar.close()
         self.logs.flush()
-
-    def end(self):
-        """Stops the clock: the last sheet, measurement and checkpoint are no training."""
-        self._ended_at = time.monotonic()
 
     @contextlib.contextmanager
     def waiting(self):
@@ -117,9 +121,11 @@ class Progress:
         yield
         self.waited += time.monotonic() - start
 
+    @contextlib.contextmanager
     def apart(self):
         """A context whose time is that of sheets, measurements and checkpoints, not of batches."""
-        return self._speed.apart()
+        with self._stopwatch.halted(), self._speed.apart():
+            yield
 
     def announce(self, work):
         """Says in the bar what takes the time until the next batch."""
@@ -131,9 +137,13 @@ class Progress:
         Returns the shown scalars as floats, or None.
         """
         self.batch, values = batch, None
+        if batch <= self.first_batch + LINE_PERIOD:  # what each takes is not known yet
+            float(next(iter(scalars.values())))  # waits for a GPU
+        self.waited = min(self.waited, self._waited_before + self._count(batch))
+        self._waited_before = self.waited
         self._bar.n = 100 * self.totals.fraction(batch, self.seconds)
         if batch == self.first_batch + 1:  # it built the graph, which says nothing about the speed
-            self.waited, self._first_at = 0.0, time.monotonic()
+            self.waited, self._waited_before, self._first_at = 0.0, 0.0, self.seconds
             self._speed.start(batch)
         if batch % LINE_PERIOD == 0:
             values = {name: float(value) for name, value in scalars.items()}
@@ -148,12 +158,29 @@ class Progress:
 
     @property
     def waiting_share(self):
-        """The share of the time since the first batch that went into waiting for data, 0 to 1."""
-        return self.waited / max(time.monotonic() - self._first_at, 1e-9)
+        """The share of the batches' time, but the first's, that was waiting for data, 0 to 1."""
+        return self.waited / max(self.seconds - self._first_at, 1e-9)
+
+    def say_finished(self):
+        """Says which total is reached, and how long the training waited for data."""
+        done = self.done.partition("\n")[0]  # "" if another worker's clock has ended it
+        say(f"Finished: {done}\n{self.waiting_share:.2%} of the time was waiting for data.")
 
     @property
     def _left(self):
-        return self.totals.left(self.batch, self.seconds, self._speed.batches_per_second)
+        speed = self._speed
+        return self.totals.left(self.batch, self.seconds, speed.batches_per_second, speed.stretch)
+
+    def _count(self, batch):
+        """Counts the seconds of a batch, and returns them; says where it took far too long."""
+        took, counted_as = self._stopwatch.lap()
+        self._speed.note(counted_as)
+        if counted_as < took:
+            say(
+                f"Batch {batch:,} took {duration(took)}, over {LONG} times the usual "
+                f"{duration(counted_as)}, and counts as that. Did the machine sleep?"
+            )
+        return counted_as
 
     def _show(self, values):
         found = {title: values[name] for title, name in self.losses.items()}
@@ -181,6 +208,49 @@ class Progress:
         say(f"{speed:.2f} batches/s: {duration(self._left)} left, {in_all}.")
 
 
+class Stopwatch:
+    """Counts the `seconds` of batches, each from the end of the one before, but for what is apart.
+
+    A batch that took LONG times the usual counts as the usual: nobody worked meanwhile. Whether a
+    clock goes on while a machine sleeps depends on the system, so the batch alone can tell.
+    """
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self._usual = collections.deque(maxlen=USUAL)
+        self._laps = 0
+        self._ten = 0.0  # seconds of the latest laps, up to ten
+        self.start()
+
+    def start(self):
+        """Begins to measure."""
+        self._since = time.monotonic()
+
+    @contextlib.contextmanager
+    def halted(self):
+        """Doesn't count the time inside."""
+        start = time.monotonic()
+        yield
+        self._since += time.monotonic() - start
+
+    def lap(self):
+        """At a batch's end: (the seconds that it took, as how many it counts)."""
+        now = time.monotonic()
+        took, self._since = now - self._since, now
+        usual = statistics.median(self._usual) if self._usual else float("inf")
+        counted_as = usual if took > LONG * usual else took
+        self.seconds += counted_as
+        self._laps += 1
+        self._ten += counted_as
+        if 1 < self._laps <= LINE_PERIOD:  # the first one built the graph
+            self._usual.append(counted_as)
+        elif self._laps % LINE_PERIOD == 0:  # the host waits for a GPU once in ten batches
+            self._usual.append(self._ten / LINE_PERIOD)
+        if self._laps % LINE_PERIOD == 0:
+            self._ten = 0.0
+        return took, counted_as
+
+
 class Speed:
     """The recent speed of a training, from an exponential mean of what a batch takes.
 
@@ -191,15 +261,26 @@ class Speed:
         self._earlier = earlier
         self._seconds = None  # of a batch
         self._first = self._last = batch
-        self._since = time.monotonic()
-        self._apart = self._apart_in_all = 0.0  # seconds, since the last update and in all
+        self._worked = 0.0  # seconds of batches, since the last update
+        self._apart = self._apart_in_all = 0.0  # of other work, since the last update and in all
 
     @property
     def batches_per_second(self):
         """Sheets, measurements and checkpoints are spread over the batches; 0: not known yet."""
         if self._seconds is None:
             return self._earlier
-        return 1 / (self._seconds + self._apart_in_all / max(self._last - self._first, SPREAD))
+        return 1 / (self._seconds * self.stretch)
+
+    @property
+    def stretch(self):
+        """How much longer a training takes than its batches alone, from 1 up."""
+        if not self._seconds:
+            return 1.0
+        return 1 + self._apart_in_all / max(self._last - self._first, SPREAD) / self._seconds
+
+    def note(self, seconds):
+        """Counts the seconds of a batch."""
+        self._worked += seconds
 
     @contextlib.contextmanager
     def apart(self):
@@ -211,18 +292,18 @@ class Speed:
     def start(self, batch):
         """Begins to measure, after the first batch."""
         self._first = self._last = batch
-        self._since, self._apart = time.monotonic(), 0.0
+        self._worked = self._apart = 0.0
 
     def update(self, batch):
         """Takes the batches since the last update into account; the host has waited for them."""
         count = batch - self._last
         if not count:
             return
-        seconds = max(time.monotonic() - self._since - self._apart, 1e-9) / count
+        seconds = max(self._worked, 1e-9) / count
         old = seconds if self._seconds is None else self._seconds
         self._seconds = seconds + DECAY**count * (old - seconds)
         self._apart_in_all += self._apart
-        self._last, self._since, self._apart = batch, time.monotonic(), 0.0
+        self._last, self._worked, self._apart = batch, 0.0, 0.0
 
 
 def say_where(train_dir, checkpoint_dir):

@@ -2,16 +2,18 @@
 
 import contextlib
 import dataclasses
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
 
-from srez import files
-from srez.console import counted, say
+from srez.console import complain, counted, say
 from srez.data.split import Split, split_source
+from srez.files import printable
 from srez.options import FIELDS
+from srez.results import LOCK, in_the_way, set_aside
 from srez.run.checkpoint import (
-    LOCK,
     batch_of,
     checkpoint_name,
     is_whole,
@@ -19,7 +21,6 @@ from srez.run.checkpoint import (
     newest_checkpoint,
     read_run,
 )
-from srez.run.logs import EVENTS, LOSSES, METRICS
 
 # Options that shape the networks or the order of the data: a run can't go on with others.
 FIXED_OPTIONS = ("recipe", "l1_batches", "degrade", "batch_size", "noise_level", "random_seed")
@@ -29,7 +30,7 @@ NAMED = 3  # pictures in an error, if there are many
 # Up to so many pictures (CelebA has 202,599) a checkpoint keeps each by name. With more it would be
 # large and slow to write: then it keeps what tells other pictures, and how they were split.
 KEPT_BY_NAME = 500_000
-RESULTS = ("batch*_out.png", LOSSES, METRICS, EVENTS)  # of a run, in its train_dir
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 _START_ANEW = "or give --noresume to start anew (the old results are kept)"
 
 
@@ -52,13 +53,14 @@ class Start:
 
 @contextlib.contextmanager
 def claimed(options, cluster, source):
-    """Gives the Start of a training on `source`, and keeps other trainings out of its folder.
+    """Gives the Start of a training on `source`, and keeps other trainings out of its folders.
 
     If there are several processes, those of a parallel.cluster.Cluster, the chief finds the
     checkpoint. It moves aside what is in the way of a new run.
 
     Raises:
-        OSError: the folder is in use, its checkpoints are damaged, or the pictures are too few.
+        OSError: a folder is in use, or holds something else under a name that the run needs; its
+            checkpoints are damaged, or the pictures are too few.
         FileExistsError: options or pictures are not those that the run began with.
     """
     with contextlib.ExitStack() as stack:
@@ -73,8 +75,8 @@ def claimed(options, cluster, source):
         else:
             rule = (options.test_vectors, options.random_seed, options.batch_size)
             split = split_source(source, *rule)
-            if cluster.is_chief and _make_room(options):
-                stack.enter_context(locked(options.checkpoint_dir))
+            if cluster.is_chief:
+                _make_room(options, stack)
         yield Start(checkpoint, split, new, kept_files(source, split), **found)
 
 
@@ -127,7 +129,8 @@ def resumed_split(path, kept, source):
         return split_source(source, **kept["rule"])
     place = {name: number for number, name in enumerate(source.names)}
     names = kept["names"]
-    missing = [name for name in names if name not in place]
+    gone = {name for name in names if name not in place and source.leaves_out(name)}
+    missing = [name for name in names if name not in place and name not in gone]
     changed = [
         name
         for name, identity in zip(names, kept["identities"], strict=True)
@@ -146,19 +149,33 @@ def resumed_split(path, kept, source):
                 f"{source.label} ({', '.join(map(repr, which[:NAMED]))}{more}): put them back to "
                 f"go on, {_START_ANEW}"
             )
-    numbers = np.array([place[name] for name in names], np.int64)
+    numbers = np.array([place.get(name, -1) for name in names], np.int64)
     added = np.setdiff1d(np.arange(len(source.names)), numbers)
     note = kept.get("split", "split as when the run began")  # missing before 2026-12
     if len(added):
         note += f"; {counted(len(added), 'picture')} came later, for training"
-    train, validation, test = (numbers[np.array(kept[part], np.int64)] for part in PARTS)
+    if gone:
+        note += f"; {counted(len(gone), 'picture')} of then left out now: srez's own, or thumbnails"
+    parts = (numbers[np.array(kept[part], np.int64)] for part in PARTS)
+    train, validation, test = (part[part >= 0] for part in parts)
+    if not len(test):
+        raise FileExistsError(
+            f"all test pictures of {path} were srez's own or thumbnails, which are left out now: "
+            f"give other pictures, {_START_ANEW}"
+        )
     return Split(np.concatenate([train, added]), validation, test, note)
 
 
 def _find_checkpoint(options, cluster, stack):
-    """The checkpoint to go on from, the same for all processes, or None; locks the folder."""
+    """The checkpoint to go on from, the same for all processes, or None; locks the folders."""
     if cluster.is_chief:
-        stack.enter_context(locked(options.checkpoint_dir))
+        for name in _folders(options):
+            _lock(options, name, stack)
+        if other := in_the_way(options.train_dir, options.checkpoint_dir):
+            raise OSError(
+                f"{printable(str(other))} is not srez's, and the training needs its name: move it "
+                "elsewhere, or give another folder"
+            )
         checkpoint = newest_checkpoint(options.checkpoint_dir) if options.resume else None
         cluster.from_chief(batch_of(checkpoint) if checkpoint else 0)
         return checkpoint
@@ -172,15 +189,41 @@ def _find_checkpoint(options, cluster, stack):
     return path if batch else None
 
 
-def _make_room(options):
-    """Moves the results of an earlier run aside; returns whether checkpoint_dir was moved."""
-    has_results = any(any(Path(options.train_dir).glob(pattern)) for pattern in RESULTS)
-    folders = [options.train_dir] if has_results or not options.resume else []
-    if not options.resume:
-        folders.append(options.checkpoint_dir)
-    for old, new in files.set_aside(folders, but=(LOCK,)).items():
-        say(f"Moved an earlier run's results aside: {old} is now {new}.")
-    return not Path(options.checkpoint_dir).is_dir()
+def _folders(options):
+    """The run's folders by their options; one alone if they are the same."""
+    folders = {"checkpoint_dir": options.checkpoint_dir, "train_dir": options.train_dir}
+    if os.path.realpath(options.train_dir) == os.path.realpath(options.checkpoint_dir):
+        del folders["train_dir"]
+    return folders
+
+
+def _make_room(options, stack):
+    """Moves the results of an earlier run aside, and locks the folders that are new then."""
+    folders = _folders(options)
+    held = [name for name, folder in folders.items() if Path(folder, LOCK).exists()]
+    given = folders.values() if not options.resume else [options.train_dir]
+    for old, new in set_aside(given, inside=folders.values()).items():
+        how = f"{old} is now {new}."
+        if new.parent == old:
+            how = f"from {old} to {new}. What isn't srez's stayed."
+        say(f"Moved an earlier run's results aside: {how}")
+    for name in held:
+        if not Path(folders[name], LOCK).exists():
+            _lock(options, name, stack)
+
+
+def _lock(options, name, stack):
+    """Locks a folder; a train_dir that can't be written to, as on a full disk, is no hindrance."""
+    folder = getattr(options, name)
+    try:
+        stack.enter_context(locked(folder, name))
+    except OSError as error:
+        if name != "train_dir" or error.errno not in _NO_ROOM:
+            raise
+        complain(
+            f"--{name}={folder} can't be locked ({error.strerror}): see to it yourself that only "
+            "one training uses it"
+        )
 
 
 def _digests(source):
@@ -201,8 +244,9 @@ def _refuse_others(path, kept, source):
     }
     for key, difference in differences.items():
         if new[key] != kept[key]:
+            left_out = "".join(f"; left out now: {what}" for what in source.left_out)
             raise FileExistsError(
                 f"{path} was trained with the pictures of {kept['label']}, and those of "
-                f"{source.label} are not the same: {difference} (a run on so many pictures doesn't "
-                f"keep which): put them back to go on, {_START_ANEW}"
+                f"{source.label} are not the same: {difference}{left_out} (a run on so many "
+                f"pictures doesn't keep which): put them back to go on, {_START_ANEW}"
             )

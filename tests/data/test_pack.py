@@ -264,3 +264,51 @@ def test_a_pack_that_is_killed_leaves_whole_shards_only_and_is_gone_on_with(fold
     pack("pictures", "shards", 1)
     assert open_source("shards/*.zip").names == open_source("pictures").names
     assert not list(shards.glob(".*.writing"))
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", PARTITION])
+def test_files_that_are_no_packs_are_not_overwritten(folder, here, name):
+    (folder / PARTITION).write_text("10.jpg 2\n")
+    (here / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"^{name} is there and no pack's: give another"):
+        pack(folder, ".", 1)
+    assert (here / name).read_text() == "mine"
+
+
+def test_a_list_of_the_split_that_is_there_already_is_no_hindrance(folder, here, any_bytes):
+    for place in (folder, here):
+        (place / PARTITION).write_text("10.jpg 2\n")
+    pack(folder, ".", 1)
+    assert (here / "faces-00000.zip").exists()
+
+
+def test_a_shard_is_written_through_a_link(folder, here):
+    pack(folder, "shards", 1)
+    link, disk = here / "shards" / "faces-00000.zip", here / "disk.zip"
+    whole = link.read_bytes()
+    link.rename(disk)
+    link.symlink_to(disk)
+    disk.write_bytes(b"damaged")
+    pack(folder, "shards", 1)
+    assert link.is_symlink()
+    assert disk.read_bytes() == whole
+
+
+def test_a_folder_that_goes_away_in_a_pack_is_said_once_and_the_next_run_goes_on(
+    folder, here, small, monkeypatch, capsys
+):
+    check = srez.data.pack.check_picture
+
+    def going(data, name):
+        if name == "15.jpg" and folder.exists():
+            folder.rename("elsewhere")
+        check(data, name)
+
+    monkeypatch.setattr(srez.data.pack, "check_picture", going)
+    with pytest.raises(OSError, match="pictures: its pictures can't be read any more"):
+        pack(folder, "shards", 1)
+    assert "left out" not in capsys.readouterr().err
+    (here / "elsewhere").rename(folder)
+    monkeypatch.undo()
+    pack(folder, "shards", 256)
+    assert _pictures("shards/faces-*.zip") == _pictures(folder)

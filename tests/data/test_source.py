@@ -13,6 +13,7 @@ from srez.data.parts import PARTITION
 from srez.data.source import open_source
 from srez.data.split import split_source
 from srez.options import FIELDS
+from srez.pictures.bad import NoPictures
 from tests.conftest import FACES
 from tests.odd_files import zipped
 
@@ -250,3 +251,49 @@ def test_the_drawn_faces_are_a_source(faces, monkeypatch):
     source = open_source(None)
     assert source.label == "the built-in drawn sample faces"
     assert len(source.names) == FACES
+
+
+def _move(path):
+    path.rename(path.with_name("elsewhere"))
+
+
+def _unmount(path):
+    for picture in path.iterdir():
+        picture.unlink()
+
+
+def _cut_off(path):
+    os.truncate(path, 5000)
+
+
+@pytest.mark.parametrize("away", [_move, _unmount, _cut_off])
+@pytest.mark.parametrize("with_more", [False, True])
+def test_pictures_that_are_gone_are_told_from_a_bad_one(folder, tmp_path, away, with_more):
+    path = _zip(folder, tmp_path / "faces.zip") if away == _cut_off else folder
+    more = tmp_path / "more"
+    more.mkdir()
+    for name in ("x.jpg", "y.jpg"):
+        shutil.copy(folder / "00.jpg", more / name)
+    source = open_source(f"{path},{more}" if with_more else path)
+    if path == folder:
+        (folder / "03.jpg").unlink()
+        with pytest.raises(OSError, match="03.jpg") as caught:
+            source.read(3)
+        assert not isinstance(caught.value, NoPictures)
+    away(path)
+    number = next(number for number, name in enumerate(source.names) if name.endswith("20.jpg"))
+    with pytest.raises(NoPictures, match=f"{path.name}: its pictures can't be read any more"):
+        source.read(number)
+    if with_more:
+        assert source.read(source.names.index("y.jpg"))
+
+
+def test_a_zip_whose_pictures_are_damaged_is_not_gone(folder, tmp_path):
+    path = _zip(folder, tmp_path / "faces.zip")
+    data = path.read_bytes()
+    at = data.index((folder / "05.jpg").read_bytes())
+    path.write_bytes(data[:at] + bytes(100) + data[at + 100 :])
+    source = open_source(path)
+    with pytest.raises(OSError, match="wrong checksum") as caught:
+        source.read(5)
+    assert not isinstance(caught.value, NoPictures)

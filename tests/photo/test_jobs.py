@@ -71,6 +71,19 @@ def test_pictures_in_a_folder_that_cant_be_read_are_counted(tmp_path, capsys):
     assert "left out 2 .heic: convert them to JPEG or PNG" in capsys.readouterr().err
 
 
+def test_folders_in_a_folder_are_left_out_and_said_but_for_the_results(here, capsys):
+    _touch(here, "a.jpg")
+    for name in ("result", "deep", "@eaDir", ".git"):
+        _touch(here / name, "b.jpg")
+    assert [job.source.name for job in list_jobs(".", None, False)] == ["a.jpg"]
+    assert capsys.readouterr().err == "srez: .: left out 2 folders in it: @eaDir, deep\n"
+    for number in range(6):
+        (here / f"more{number}").mkdir()
+    list_jobs(".", None, False)
+    said = "left out 8 folders in it: @eaDir, deep, more0, more1, more2, ...\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
 def test_a_folder_in_a_faces_place_is_named(here):
     _touch(here, "in.jpg")
     (here / "result_2.png").mkdir()

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from srez.pictures.bad import BadImages
+from srez.pictures.bad import BadImages, NoPictures
 
 
 def _ledger(total=5000, limit=0.05, seen=0, bad=0):
@@ -108,3 +108,11 @@ def test_many_threads_may_use_it(capsys):
         list(pool.map(work, range(8)))
     assert len(ledger.rows) == 400
     assert len(capsys.readouterr().err.splitlines()) == 400
+
+
+def test_that_no_picture_can_be_read_is_no_fault_of_one():
+    bad = BadImages(3, limit=1.0)
+    with pytest.raises(NoPictures), bad.noting(0, "a.jpg"):
+        raise NoPictures("the folder is gone")
+    assert bad.rows == []
+    assert not bad.is_bad(0)

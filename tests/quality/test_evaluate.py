@@ -8,8 +8,9 @@ import pytest
 
 import srez.quality.evaluate
 from srez.data.source import open_source
+from srez.options import Options
 from srez.pictures.image import GAP, read_image
-from srez.quality.evaluate import METHODS, measure
+from srez.quality.evaluate import METHODS, evaluate, measure
 from srez.quality.metrics import TITLES, shown
 from srez.run.checkpoint import newest_checkpoint
 from tests.conftest import cell, run_main
@@ -85,6 +86,14 @@ def test_json_knows_no_nan(evaluated):
         raise AssertionError(constant)
 
     json.loads((evaluated[0] / "metrics.json").read_text(), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "MODEL_CARD.md"])
+def test_files_of_no_evaluation_are_not_overwritten(here, name):
+    (here / name).write_text('{"accuracy": 1}')
+    with pytest.raises(FileExistsError, match=f"--evaluation_dir=.: {name} is there and of no"):
+        evaluate(Options(evaluation_dir="."))
+    assert (here / name).read_text() == '{"accuracy": 1}'
 
 
 class _Doubling:

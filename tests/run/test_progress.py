@@ -57,14 +57,64 @@ def test_progress_follows_the_total_that_is_reached_first(line, train_batches, t
     assert said.startswith(start)
 
 
-def test_what_comes_after_the_last_batch_is_no_training(tmp_path):
-    with _progress(tmp_path, 9, 60.0, train_time=1.0) as progress:
-        progress.advance(10, SCALARS)
-        progress.end()
-        seconds, done = progress.seconds, progress.done
-        time.sleep(0.1)
-        assert (progress.seconds, progress.done) == (seconds, done)
-    assert done.startswith("trained 1 min of 1 min.")
+def test_the_time_of_batches_counts_and_no_other(tmp_path, clock):
+    progress = _progress(tmp_path, 9, 59.9, train_time=2.0)
+    clock[0] += 500  # pictures for the sheets
+    with progress:
+        _run(progress, clock, range(10, 20), 6)
+        with progress.apart():
+            clock[0] += 500  # a sheet
+        assert not progress.done
+        _run(progress, clock, [20], 0.5)
+        clock[0] += 500  # the last checkpoint
+        assert progress.seconds == pytest.approx(120.4)
+    assert progress.done.startswith("trained 2 min of 2 min.")
+
+
+@pytest.mark.parametrize("batch", [3, 10, 11, 40, 205])
+def test_a_batch_in_which_the_machine_slept_counts_as_a_usual_one(tmp_path, clock, capsys, batch):
+    with _progress(tmp_path, train_batches=1000, train_time=None) as progress:
+        _run(progress, clock, [1], 30)  # builds the graph
+        _run(progress, clock, range(2, batch), 0.6)
+        with progress.waiting():
+            clock[0] += 3600
+        _run(progress, clock, [batch], 0.0)
+        assert progress.seconds == pytest.approx(30 + 0.6 * (batch - 1))
+        _run(progress, clock, range(batch + 1, 231), 0.6)
+        assert progress.seconds == pytest.approx(30 + 0.6 * 229)
+    out = capsys.readouterr().out
+    said = f"Batch {batch} took 1 h, over 100 times the usual 0.6 s, and counts as that."
+    assert out.count("Did the machine sleep?") == out.count(said) == 1
+    assert _etas(out)[-1] == 8  # 770 batches
+    assert progress.waiting_share <= 1.01 / 229
+
+
+def test_a_slow_batch_is_counted_as_it_is(tmp_path, clock, capsys):
+    with _progress(tmp_path) as progress:
+        _run(progress, clock, [1], 1000)
+        _run(progress, clock, range(2, 30), 1)
+        _run(progress, clock, [30], 99)
+        assert progress.seconds == pytest.approx(1000 + 28 + 99)
+    assert "sleep" not in capsys.readouterr().out
+
+
+def test_a_gpu_that_is_waited_for_in_one_of_ten_batches_is_no_sleep(tmp_path, clock, capsys):
+    with _progress(tmp_path) as progress:
+        _run(progress, clock, range(1, 11), 0.5)
+        for batch in range(11, 511):
+            _run(progress, clock, [batch], 4.991 if batch % 10 == 1 else 0.001)
+        assert progress.seconds == pytest.approx(5 + 500 * 0.5)
+    assert "sleep" not in capsys.readouterr().out
+
+
+def test_sheets_and_measurements_lengthen_the_time_left(tmp_path, clock, capsys):
+    with _progress(tmp_path, train_time=100.0) as progress:
+        for first in range(1, 301, 10):
+            _run(progress, clock, range(first, first + 10), 6)
+            with progress.apart():
+                clock[0] += 30
+        _run(progress, clock, range(301, 311), 6)
+    assert _etas(capsys.readouterr().out)[-1] == pytest.approx(102, abs=1)
 
 
 @pytest.mark.parametrize(

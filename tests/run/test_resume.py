@@ -1,14 +1,28 @@
+import errno
 import json
+import os
 import shutil
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import srez.files
 import srez.run.resume
 from srez.data.parts import PARTITION
 from srez.data.source import open_source
 from srez.data.split import split_source
-from srez.run.resume import FIXED_OPTIONS, PARTS, changed_options, kept_files, resumed_split
+from srez.run.checkpoint import locked
+from srez.run.resume import (
+    FIXED_OPTIONS,
+    PARTS,
+    changed_options,
+    claimed,
+    kept_files,
+    resumed_split,
+)
+from tests.conftest import small_config
 
 OPTIONS = dict.fromkeys(FIXED_OPTIONS, 1) | {
     "precision": "float32",
@@ -150,3 +164,103 @@ def test_a_run_that_was_kept_by_name_goes_on_by_name(folder, kept, many):
     again = resumed_split("ckpt", kept_files(source, split), source)
     np.testing.assert_array_equal(split.train, again.train)
     assert len(split.train) == len(kept["train"]) + 1
+
+
+CHIEF = types.SimpleNamespace(is_chief=True, from_chief=lambda batch: batch)
+
+
+def _claimed(faces, **flags):
+    """The context of a training that begins here."""
+    return claimed(small_config(faces, **flags), CHIEF, open_source(faces))
+
+
+@pytest.mark.parametrize(
+    ("folders", "name"),
+    [
+        ({"checkpoint_dir": "other"}, "train_dir=train"),
+        ({"train_dir": "other"}, "checkpoint_dir=checkpoint"),
+        ({"train_dir": "checkpoint", "checkpoint_dir": "other"}, "train_dir=checkpoint"),
+        ({"train_dir": "link", "checkpoint_dir": "other"}, "train_dir=link"),
+    ],
+)
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_second_training_may_share_neither_folder(here, faces, folders, name, resume):
+    Path("train").mkdir()
+    Path("link").symlink_to("train")
+    with _claimed(faces):
+        Path("train", "batch000000_out.png").write_text("live")
+        refused = pytest.raises(OSError, match=f"--{name} is in use .*process {os.getpid()}")
+        with refused, _claimed(faces, resume=resume, **folders):
+            pass
+        assert Path("train", "batch000000_out.png").exists()
+    assert not {"train.1", "checkpoint.1"} & set(os.listdir())
+
+
+@pytest.mark.parametrize("folder", [".", "both"])
+def test_one_folder_may_serve_for_sheets_and_checkpoints(here, faces, folder):
+    Path("notes.txt").write_text("mine")
+    with _claimed(faces, train_dir=folder, checkpoint_dir=folder, resume=False):
+        assert Path(folder, "lock").read_text() == str(os.getpid())
+    assert os.listdir(here) == ["notes.txt"]
+
+
+def test_the_folders_are_held_though_old_results_were_moved_aside(here, faces):
+    for name in ("train/batch000000_out.png", "checkpoint/batch000001/manifest.json"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).write_text("{}")
+    with _claimed(faces, resume=False):
+        for name in ("train", "checkpoint"):
+            assert os.listdir(name) == ["lock"]
+            with pytest.raises(OSError, match="in use by another training"), locked(name):
+                pass
+    assert sorted(os.listdir()) == ["checkpoint.1", "train.1"]
+
+
+def test_checkpoints_within_train_dir_are_held_too_when_both_were_moved_aside(here, faces):
+    for name in ("train/batch000000_out.png", "train/deep/batch000001/manifest.json"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("{}")
+    with _claimed(faces, checkpoint_dir="train/deep", resume=False):
+        for name in ("train", "train/deep"):
+            with pytest.raises(OSError, match="in use by another training"), locked(name):
+                pass
+    assert Path("train.1", "deep.1", "batch000001").is_dir()
+
+
+@pytest.mark.parametrize("name", ["lock", "metrics.csv"])
+def test_a_file_that_isnt_srezs_is_named_and_left_as_it_is(here, faces, name):
+    Path(name).write_text("my own notes\n")
+    with pytest.raises(OSError, match=f"{name} is not srez's"), _claimed(faces, train_dir="."):
+        pass
+    assert Path(name).read_text() == "my own notes\n"
+    assert sorted(os.listdir()) == [name]
+
+
+def test_a_folder_of_others_under_a_checkpoints_name_is_named_and_left(here, faces):
+    Path("photos", "batch000001").mkdir(parents=True)
+    Path("photos", "batch000001", "me.jpg").write_text("me")
+    refused = pytest.raises(OSError, match="photos/batch000001 is not srez's")
+    with refused, _claimed(faces, checkpoint_dir="photos"):
+        pass
+    assert Path("photos", "batch000001", "me.jpg").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_train_dir_that_cant_be_written_to_is_no_hindrance(
+    here, faces, monkeypatch, capsys, number
+):
+    lock = srez.files.locked
+
+    def refusing(path):
+        if path.parent.name == "train":
+            raise OSError(number, os.strerror(number), str(path))
+        return lock(path)
+
+    monkeypatch.setattr("srez.files.locked", refusing)
+    with _claimed(faces):
+        assert Path("checkpoint", "lock").exists()
+    said = f"srez: --train_dir=train can't be locked ({os.strerror(number)}): see to it yourself"
+    assert said in capsys.readouterr().err
+    Path("checkpoint").mkdir()
+    with pytest.raises(OSError, match=os.strerror(number)), _claimed(faces, checkpoint_dir="train"):
+        pass

@@ -1,5 +1,6 @@
 """A run that is stopped, killed or starved: nothing is lost, and one line says what is wrong."""
 
+import collections
 import csv
 import errno
 import functools
@@ -11,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from unittest import mock
@@ -20,10 +22,14 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import srez_train
+from srez.data.source import Source, open_source
+from srez.data.split import split_source
 from srez.run import checkpoint
 from srez.run.checkpoint import locked, newest_checkpoint, read_run
 from srez.run.weights import choose_weights
+from srez_input import Batches
 from tests.conftest import ROOT, assert_same_bits, small_config, train_arguments
+from tests.odd_files import zipped
 
 pytestmark = pytest.mark.slow  # nearly all train anew
 
@@ -280,3 +286,101 @@ def test_bad_pictures_are_named_in_a_file_and_in_the_checkpoint(here, faces):
 def test_too_many_bad_pictures_stop_a_run(here, faces):
     with pytest.raises(OSError, match="pictures read are bad, more than --max_bad_images=5 perc"):
         srez_train.train(small_config(_spoilt(faces, 12), train_batches=40))
+
+
+def _leave(path):
+    path.rename("elsewhere")
+
+
+def _come_back(path):
+    Path("elsewhere").rename(path)
+
+
+def _cut_off(path):
+    shutil.copy(path, "elsewhere")
+    os.truncate(path, 9000)
+
+
+def _unmount(path):
+    path.rename("elsewhere")
+    path.mkdir()
+
+
+def _mount(path):
+    path.rmdir()
+    _come_back(path)
+
+
+def _reading(path, go):
+    """A Source.read under which the pictures go when two batches of two have been read."""
+    source = open_source(path)
+    files = split_source(source, 2, 0, 2).train
+    batches = Batches(source, files, 2, 64, 0)
+    # The sheet before the first batch reads that batch, too.
+    left = collections.Counter([*batches.files_of(0), *batches.files_of(0), *batches.files_of(1)])
+    first, others = frozenset(left), set(files) - set(left)
+    read, lock, are_read = Source.read, threading.Lock(), threading.Event()
+    to_go = [go]
+
+    def reading(source, number):
+        if number in others:
+            assert are_read.wait(60)
+            with lock:
+                while to_go:
+                    to_go.pop()()
+        data = read(source, number)
+        with lock:
+            left.subtract([number])
+            if all(left[each] <= 0 for each in first):
+                are_read.set()
+        return data
+
+    return reading
+
+
+@pytest.mark.parametrize(
+    ("kind", "go", "come"),
+    [
+        ("folder", _leave, _come_back),
+        ("folder", _unmount, _mount),
+        ("zip", _cut_off, _come_back),
+    ],
+)
+def test_pictures_that_go_away_and_come_back_cost_nothing(
+    here, faces, whole_run, monkeypatch, capsys, kind, go, come
+):
+    path = shutil.copytree(faces, here / "pictures")
+    if kind == "zip":
+        entries = [(picture.name, picture.read_bytes()) for picture in faces.iterdir()]
+        path = zipped(here / "pictures.zip", entries)
+    config = small_config(path, train_batches=4)
+    with monkeypatch.context() as context:
+        context.setattr(Source, "read", _reading(path, lambda: go(path)))
+        gone = rf"^saved at batch 2, and .* {path}: its pictures can't be read any more"
+        with pytest.raises(OSError, match=gone):
+            srez_train.train(config)
+    assert newest_checkpoint("checkpoint").name == "batch000002"
+    assert "left out" not in capsys.readouterr().err
+    assert not Path("train", "bad_images.txt").exists()
+    come(path)
+    srez_train.train(config)
+    assert_same_bits(
+        *(folder / "checkpoint" / "batch000004" for folder in (here, whole_run.folder))
+    )
+
+
+def test_pictures_that_are_gone_before_the_first_batch_are_said_and_nothing_is_saved(
+    here, faces, monkeypatch
+):
+    path = shutil.copytree(faces, here / "pictures")
+    run = srez_train.Run
+
+    def going(*arguments):
+        made = run(*arguments)
+        _leave(path)
+        return made
+
+    monkeypatch.setattr(srez_train, "Run", going)
+    with pytest.raises(OSError, match=r"can't be read any more.*No such file or directory\)$"):
+        srez_train.train(small_config(path, train_batches=2))
+    assert not (here / "checkpoint").exists()

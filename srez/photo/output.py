@@ -12,7 +12,6 @@ import sys
 import numpy as np
 import tqdm
 
-import srez
 from srez.console import counted, say
 from srez.files import printable
 from srez.photo.align import put_back, turns_upright
@@ -22,6 +21,7 @@ from srez.photo.jobs import count_left, earlier_results
 from srez.pictures.image import kept_exif, read_with_alpha, to_grey, write_image
 from srez.quality.descriptors import turned
 from srez.quality.metrics import averages_back, trueness
+from srez.results import MADE
 from srez_model import SCALE
 
 INVENTED = "Made by srez: the details are invented."  # in each result's file
@@ -110,7 +110,7 @@ def write_results(item, outputs):
         if len(item.found) > 1:
             upright = turned(image, item.found, turns_upright(item.found))
             grid = np.concatenate([with_boxes(*upright, grid.shape[1])[0], grid])
-    write_image(job.comparison, grid)
+    write_image(job.comparison, grid, MADE)
     lines.append(f"  {trueness(errors)}")
     if len(outputs[0]) > 1:
         lines.append(f"  Invented, from --fidelity 0 to 1: {levels:.1f} of 255 levels on average.")
@@ -134,5 +134,4 @@ def _write_photo(item, results, image, alpha):
 def _about(told, times, comment):
     """What is written into a result's file, texts by name, for what is told of its networks."""
     of_networks = {name: ", ".join(sorted({each[name] for each in told})) for name in told[0]}
-    software = f"srez {srez.__version__}"
-    return {"Software": software, "Comment": comment, "Factor": f"{times}"} | of_networks
+    return MADE | {"Comment": comment, "Factor": f"{times}"} | of_networks
