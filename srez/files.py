@@ -117,7 +117,7 @@ def locked(path):
     Raises:
         BlockingIOError: another process holds it; `holder` is what that process wrote in the file.
     """
-    with open(path, "a+", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8", errors="replace") as file:
         file.seek(0)
         try:
             _lock(file)

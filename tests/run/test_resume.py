@@ -229,10 +229,10 @@ def test_checkpoints_within_train_dir_are_held_too_when_both_were_moved_aside(he
 
 @pytest.mark.parametrize("name", ["lock", "metrics.csv"])
 def test_a_file_that_isnt_srezs_is_named_and_left_as_it_is(here, faces, name):
-    Path(name).write_text("my own notes\n")
+    Path(name).write_bytes(b"my own notes\n\xff")
     with pytest.raises(OSError, match=f"{name} is not srez's"), _claimed(faces, train_dir="."):
         pass
-    assert Path(name).read_text() == "my own notes\n"
+    assert Path(name).read_bytes() == b"my own notes\n\xff"
     assert sorted(os.listdir()) == [name]
 
 
