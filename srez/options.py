@@ -182,8 +182,8 @@ class Options:
     keep_every: int = _keeping(
         0,
         values.whole(0),
-        "Keep each checkpoint at a multiple of this many batches, and the two newest. 0: only"
-        " those.",
+        "Keep the two newest checkpoints, and each one at a multiple of this many batches. 0:"
+        " the two newest alone.",
     )
 
     workers: int = _machines(1, values.whole(1), "Processes on this machine that train together.")
@@ -216,8 +216,8 @@ class Options:
     invented: bool = _enlarging(
         False,
         values.SWITCH,
-        "Show what is invented, in the comparison: where the two ends of --fidelity differ. For "
-        "weights of --recipe=modern.",
+        "Show in the comparison what is invented: where the results of --fidelity 0 and 1 differ. "
+        "For weights of --recipe=modern.",
     )
     infer_batch: int = _enlarging(
         16, values.whole(1), "Pictures of a folder that go through the network at a time."
@@ -229,8 +229,8 @@ class Options:
         "auto",
         values.one_of("auto", "all", "off"),
         "auto: enlarge the faces in a photo that are from --face_min to --face_max pixels wide, "
-        "and put them back; all: whatever their size. Nothing is made of a photo in which none is "
-        "found, upright, on its side or upside down. off: take the centred square.",
+        "and put them back. all: enlarge them all. If there is none, upright, on its side or upside "
+        "down, nothing is made. off: take the centred square.",
     )
     face: int = _enlarging(
         0, values.whole(0), "The face in a photo to enlarge, counted from the left. 0: all."
@@ -245,13 +245,13 @@ class Options:
     face_max: int = _enlarging(
         0,
         values.whole(0),
-        "A face that is wider, in pixels, is left as it is. 0: the side of the results. From 48 "
-        "pixels on (24 by a network for 16x16) a face becomes sharper, but not truer.",
+        "A face that is wider, in pixels, stays as it is. 0: the side of the results. From 48 "
+        "pixels on (24 by a network for 16x16), a face becomes sharper, but not truer.",
     )
     face_min: int = _enlarging(
         12,
         values.whole(1),
-        "A face that is narrower, in pixels, is left as it is: it is all invented.",
+        "A face that is narrower, in pixels, stays as it is: all of it would be invented.",
     )
     face_size: str = _enlarging(
         "auto",
@@ -281,16 +281,17 @@ class Options:
     consistent: str = _enlarging(
         "auto",
         values.one_of("auto", "on", "off"),
-        "on: results average back to their input, in training's sheets and measurements too; "
-        "off: what the network gives; auto: off for a face out of a photo that is smaller than the "
-        "result, and for a JPEG less than half as wide as the result, if the network was trained "
-        "with --degrade; else on.",
+        "on: results average back to their input, in training's sheets and measurements too. off: "
+        "they are what the network gives. auto: on where the input is clean. It is not for a face in "
+        "a photo that is smaller than its result, and for a picture less than half as wide as its "
+        "result that is a JPEG or shows noise or blocks. A network trained with --degrade=0 knows "
+        "on alone.",
     )
     fidelity: float = _enlarging(
         1.0,
         values.SHARE,
-        "From 0, true to the pixels, to 1, plausible detail: how far the weights go from those of "
-        "the first stage to the final ones. For weights of --recipe=modern, as those in the box.",
+        "0: true to the pixels. 1: plausible detail. Between them the weights of both are mixed. For "
+        "weights of --recipe=modern, such as those in the box.",
     )
 
     evaluation_dir: str = _results(
