@@ -229,8 +229,8 @@ class Options:
         "auto",
         values.one_of("auto", "all", "off"),
         "auto: enlarge the faces in a photo that are from --face_min to --face_max pixels wide, "
-        "and put them back. all: enlarge them all. If there is none, upright, on its side or upside "
-        "down, nothing is made. off: take the centred square.",
+        "and put them back. all: enlarge them all. If there is none, upright, on its side or "
+        "upside down, nothing is made. off: take the centred square.",
     )
     face: int = _enlarging(
         0, values.whole(0), "The face in a photo to enlarge, counted from the left. 0: all."
@@ -282,16 +282,16 @@ class Options:
         "auto",
         values.one_of("auto", "on", "off"),
         "on: results average back to their input, in training's sheets and measurements too. off: "
-        "they are what the network gives. auto: on where the input is clean. It is not for a face in "
-        "a photo that is smaller than its result, and for a picture less than half as wide as its "
-        "result that is a JPEG or shows noise or blocks. A network trained with --degrade=0 knows "
-        "on alone.",
+        "they are what the network gives. auto: on where the input is clean. That is not so for a "
+        "face in a photo that is smaller than its result, and for a picture less than half as wide "
+        "as its result that is a JPEG or shows noise or blocks. A network that was trained with "
+        "--degrade=0 knows on alone.",
     )
     fidelity: float = _enlarging(
         1.0,
         values.SHARE,
-        "0: true to the pixels. 1: plausible detail. Between them the weights of both are mixed. For "
-        "weights of --recipe=modern, such as those in the box.",
+        "0: true to the pixels. 1: plausible detail. Between them the weights of both are mixed. "
+        "For weights of --recipe=modern, such as those in the box.",
     )
 
     evaluation_dir: str = _results(
