@@ -60,11 +60,6 @@ def test_the_extra_all_is_the_others():
     assert (every.name, every.extras) == ("srez", set(EXTRAS))
 
 
-def test_importing_srez_imports_no_library():
-    code = "import sys; before = {*sys.modules}; import srez; print(*{*sys.modules} - before)"
-    assert run(sys.executable, "-c", code, cwd=ROOT).split() == ["srez"]
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The folder of the wheel and the sdist."""

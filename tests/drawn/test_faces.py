@@ -147,9 +147,9 @@ def test_ctrl_c_ends_the_drawing_at_once(drawing, tmp_path):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(drawing.pid, signal.SIGINT)
     assert drawing.wait(timeout=10) == -signal.SIGINT
-    said = drawing.stderr.read()
-    # The second Ctrl-C may meet the clearing up after the first: then its own is chained to that.
-    assert said.count(b"Traceback") - said.count(b"During handling") <= 1
+    # Of the process itself: the second Ctrl-C may meet the clearing up after the first, whose own
+    # traceback then comes, too. Those that draw would be named as multiprocessing does it.
+    assert b"Process Spawn" not in drawing.stderr.read()
     _wait_for_an_empty_group(drawing.pid, 5)
 
 
