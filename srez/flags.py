@@ -104,7 +104,7 @@ def options_page():
 
 
 def _usage():
-    return f"Usage: {command('--run COMMAND [options]')}"
+    return f"Usage:\n  {command('--run COMMAND [options]')}"
 
 
 def _groups():

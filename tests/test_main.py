@@ -41,7 +41,7 @@ def test_without_a_word_it_says_what_it_is_and_does_within_80_columns(capsys, mo
     monkeypatch.chdir(ROOT)
     assert srez_main.main(["srez_main.py"]) == 0
     out = capsys.readouterr().out
-    assert "Usage: python3 srez_main.py --run COMMAND [options]" in out
+    assert "Usage:\n  python3 srez_main.py --run COMMAND [options]" in out
     commands = [words.split()[1] for words in out.splitlines() if words.startswith("  --run")]
     assert commands == ["infere", "train", "train", "demo", "evaluate"]
     assert max(map(len, out.splitlines())) <= 80

@@ -126,14 +126,14 @@ def test_an_editable_srez_finds_its_files_in_the_clone(here):
     programs = _environment(here / "venv", "--editable", ROOT)
     code = "import srez.files; print(srez.files.resource('weights'))"
     assert run(programs / "python", "-c", code, cwd=here) == f"{ROOT / 'weights'}\n"
-    assert "Usage: venv/bin/srez --run " in run("venv/bin/srez", cwd=here)
+    assert "Usage:\n  venv/bin/srez --run " in run("venv/bin/srez", cwd=here)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", ["srez", "python -m srez", "python3 -m srez_main"])
 def test_the_usage_is_what_was_typed(installed, here, words):
     shown = run(*words.split(), **_user(installed, here))
-    assert f"\nUsage: {words} --run COMMAND [options]\n" in shown
+    assert f"\nUsage:\n  {words} --run COMMAND [options]\n" in shown
 
 
 @pytest.mark.slow
