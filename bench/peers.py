@@ -119,6 +119,7 @@ def _ncnn_network(path, entry, exit_):
     import ncnn
 
     network = ncnn.Net()
+    network.opt.num_threads = 1  # on a busy machine several wait for each other, at full speed
     if network.load_param(f"{path}.param") or network.load_model(f"{path}.bin"):
         raise SystemExit(f"ncnn can't load {path}")
 
