@@ -38,22 +38,35 @@ def main(dataset, size, checkpoint_dir=None):
     size = int(size)
     flags = {"weights": "ema", "checkpoint_dir": checkpoint_dir} if checkpoint_dir else {}
     options = Options(dataset=dataset, sample_size=size, **{"weights": "shipped"} | flags)
-    source = open_source(dataset)
-    split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
-    high_res = eight_bit(load_pictures(source, split.test, size)[2])
+    high_res = load_faces(options)
     if not checkpoint_dir:
         _judge(high_res, size)
     truth, rows = descriptors(to_uint8(high_res)), []
     for way, low_res in ways(high_res):
         for name, images in enlarged(low_res, options, is_exact=way == "averages"):
-            faces = descriptors(images)
-            distances = identity_distance(faces, truth).mean(), frechet_distance(faces, truth)
-            means = mean_figures(images, low_res, high_res)
-            rows.append((way, name, *means.values(), *np.round(distances, 4)))
+            rows.append((way, name, *measured(images, low_res, high_res, truth)))
             print(*rows[-1], flush=True)
     if not checkpoint_dir:
         write_table(f"degraded{size}", ("made smaller by", "enlarged by", *TITLES), rows)
         _draw(options)
+
+
+def load_faces(options):
+    """The test pictures of a dataset, in 8 bits: float32 [N, S, S, 3] in [0, 1]."""
+    source = open_source(options.dataset)
+    split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
+    return eight_bit(load_pictures(source, split.test, options.sample_size)[2])
+
+
+def measured(images, low_res, high_res, truth):
+    """The means of all figures of enlarged uint8 images, as in TITLES.
+
+    `truth` are the descriptors of `high_res`, which was made smaller to `low_res`.
+    """
+    faces = descriptors(images)
+    distances = identity_distance(faces, truth).mean(), frechet_distance(faces, truth)
+    means = mean_figures(images, low_res, high_res)
+    return (*means.values(), *np.round(distances, 4))
 
 
 def _judge(high_res, size):
