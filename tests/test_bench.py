@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bench import degraded, peers, precision, scaling, speed, textbook
+from bench.quality import degraded, peers
+from bench.speed import scaling, textbook
+from bench.speed import steps as speed
 from srez.options import Options
 from srez.pictures.image import write_image
 from srez.quality.metrics import lr_psnr
@@ -130,21 +132,6 @@ def test_the_page_on_clusters_is_that_of_the_measurements():
     found = json.loads((ROOT / "bench" / "results" / "scaling.json").read_text())
     assert scaling.fit(found["measured"]) == found["model"]
     assert scaling.page(found) == (ROOT / "docs" / "CLUSTER.md").read_text()
-
-
-def test_the_summary_compares_the_means_from_batch_600_on():
-    curves = {
-        ("float32", 0): [(500, 9.0, 9.0), (600, 22.0, 29.0), (1000, 23.0, 31.0)],
-        ("float32", 1): [(600, 22.1, 30.0)],
-        ("bfloat16", 0): [(600, 22.0, 29.0)],
-        ("bfloat16", 1): [(600, 22.2, 30.0)],
-    }
-    lines = precision.summary(curves).splitlines()
-    assert lines[0] == "psnr float32 seed 0: 22.50 dB"
-    assert lines[4] == ("psnr: bfloat16 less float32 -0.20 dB, spread of the float32 seeds 0.40 dB")
-    assert lines[9] == (
-        "lr_psnr: bfloat16 less float32 -0.50 dB, spread of the float32 seeds 0.00 dB"
-    )
 
 
 def test_inputs_are_made_smaller_in_five_ways():

