@@ -99,7 +99,7 @@ test.jpg: | .venv/ready
 # Training, input and inference beside a textbook's and PyTorch's; some five minutes.
 bench: .venv/ready
 	$(PIP) -r requirements/bench.txt
-	$(BIN)/python -m bench.speed
+	$(BIN)/python -m bench.speed.steps
 
 clean:
 	rm -rf .venv .cache

@@ -1,4 +1,4 @@
-"""The benchmarks. BENCH_BACKEND=jax is for bench.gpu and bench.gpu_check alone."""
+"""The benchmarks. BENCH_BACKEND=jax is for bench.weights.gpu and bench.weights.check alone."""
 
 import os
 

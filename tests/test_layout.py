@@ -21,7 +21,7 @@ ORDER = [
 ]
 ORDER += ["pictures", "drawn", "data", "parallel", "run", "quality", "photo", "front", "page"]
 ORDER += ["srez_main", "bench"]
-PATTERNS = ("srez_*.py", "srez/**/[!_]*.py", "bench/*.py")
+PATTERNS = ("srez_*.py", "srez/**/[!_]*.py", "bench/**/*.py")
 NAMES = sorted(str(path.relative_to(ROOT)) for each in PATTERNS for path in ROOT.glob(each))
 
 

@@ -21,7 +21,7 @@ from srez_model import SCALE, area_downscale
 TRUER = 1.5
 # Of exact averages, what the faithful network in the box would change is small: in the colours by
 # themselves, as a PSNR, and in the brightness beside the picture's own detail. Noise fails in the
-# colours, JPEG in both, nearest neighbour in the brightness: docs/QUALITY.md, bench.degraded.
+# colours, JPEG in both, nearest neighbour in the brightness: docs/QUALITY.md.
 LEAST_COLOUR, LEAST_BRIGHTNESS = 44.0, 14.3  # dB
 NOTHING = 50.0  # dB: who sees that? Plain pictures have no detail to compare with
 LEAST_SIDE = 8  # pixels; fewer tell nothing

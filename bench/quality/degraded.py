@@ -1,11 +1,12 @@
-"""Measures weights on inputs that are no exact averages: python3 -m bench.degraded DATASET SIZE.
+"""Measures weights on inputs that are no exact averages.
 
-SIZE is the side of the results, 64 or 128, of the weights in the box. Each test picture is made
-smaller in five ways, as in a small face of a photo. Writes bench/results/degradedSIZE.csv, a row
-for each way and what enlarges it, the means of all figures, exactSIZE.csv, how many of them
---consistent auto takes for averages, and a sheet of each way for skimage's astronaut,
-docs/degradedSIZE.webp. A third argument is the --checkpoint_dir of a run to measure in
-their place, whose rows are printed only. Needs requirements/bench.txt and requirements/face.txt.
+python3 -m bench.quality.degraded DATASET SIZE: SIZE is the side of the results, 64 or 128, of the
+weights in the box. Each test picture is made smaller in five ways, as in a small face of a photo.
+Writes bench/results/degradedSIZE.csv, a row for each way and what enlarges it, the means of all
+figures, exactSIZE.csv, how many of them --consistent auto takes for averages, and a sheet of each
+way for skimage's astronaut, docs/degradedSIZE.webp. A third argument is the --checkpoint_dir of a
+run to measure in their place, whose rows are printed only. Needs requirements/bench.txt and
+requirements/face.txt.
 """
 
 import io
@@ -15,17 +16,15 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from bench.ema import ROOT, mean_figures, write_table
-from srez.data.source import open_source
-from srez.data.split import split_source
+from bench.shared import ROOT, load_faces, measured, write_table
 from srez.options import Options
 from srez.photo.align import align_face
 from srez.photo.prepare import looks_exact
 from srez.pictures.image import titled_grid, to_uint8, write_image
-from srez.pictures.load import eight_bit, load_pictures
+from srez.pictures.load import eight_bit
 from srez.pictures.resize import interpolate, shrink
 from srez.quality.descriptors import descriptors, find_faces
-from srez.quality.metrics import TITLES, frechet_distance, identity_distance
+from srez.quality.metrics import TITLES
 from srez.run.weights import choose_weights, load_generator, upscale
 from srez_model import SCALE
 
@@ -38,18 +37,13 @@ def main(dataset, size, checkpoint_dir=None):
     size = int(size)
     flags = {"weights": "ema", "checkpoint_dir": checkpoint_dir} if checkpoint_dir else {}
     options = Options(dataset=dataset, sample_size=size, **{"weights": "shipped"} | flags)
-    source = open_source(dataset)
-    split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
-    high_res = eight_bit(load_pictures(source, split.test, size)[2])
+    high_res = load_faces(options)
     if not checkpoint_dir:
         _judge(high_res, size)
     truth, rows = descriptors(to_uint8(high_res)), []
     for way, low_res in ways(high_res):
         for name, images in enlarged(low_res, options, is_exact=way == "averages"):
-            faces = descriptors(images)
-            distances = identity_distance(faces, truth).mean(), frechet_distance(faces, truth)
-            means = mean_figures(images, low_res, high_res)
-            rows.append((way, name, *means.values(), *np.round(distances, 4)))
+            rows.append((way, name, *measured(images, low_res, high_res, truth)))
             print(*rows[-1], flush=True)
     if not checkpoint_dir:
         write_table(f"degraded{size}", ("made smaller by", "enlarged by", *TITLES), rows)

@@ -1,4 +1,4 @@
-"""Measures the weights in the box over --fidelity: python3 -m bench.fidelity DATASET.
+"""Measures the weights in the box over --fidelity: python3 -m bench.quality.fidelity DATASET.
 
 Writes bench/results/fidelity.csv, a row per fidelity and for what a network has to beat: the means
 of all figures on the dataset's test pictures. Draws docs/fidelity.svg, PSNR against the Frechet
@@ -10,15 +10,13 @@ import sys
 import matplotlib.pyplot
 import numpy as np
 
-from bench.ema import ROOT, mean_figures, write_table
-from srez.data.source import open_source
-from srez.data.split import split_source
+from bench.shared import measured, save_chart, split_of, write_table
 from srez.options import Options
 from srez.pictures.image import to_uint8
 from srez.pictures.load import eight_bit, load_pictures
 from srez.pictures.resize import interpolate
 from srez.quality.descriptors import descriptors
-from srez.quality.metrics import TITLES, frechet_distance, identity_distance
+from srez.quality.metrics import TITLES
 from srez.run.weights import load_generator, upscale
 from srez_model import project
 
@@ -30,8 +28,7 @@ RIDGE = 1.0  # added to the diagonal of the inputs' squares, of 768 pixels over 
 def main(dataset):
     """Measures, writes the table, draws the chart."""
     options = Options(dataset=dataset)
-    source = open_source(dataset)
-    split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
+    source, split = split_of(options)
     training, pair = (
         [eight_bit(images) for images in load_pictures(source, files, options.sample_size)[1:]]
         for files in (split.train, split.test)
@@ -40,10 +37,7 @@ def main(dataset):
     truth = descriptors(to_uint8(high_res))
     rows = []
     for name, images in _enlarged(low_res, _regression(*training)):
-        images = to_uint8(np.asarray(images))
-        faces = descriptors(images)
-        distances = identity_distance(faces, truth).mean(), frechet_distance(faces, truth)
-        rows.append((name, *mean_figures(images, *pair).values(), *np.round(distances, 4)))
+        rows.append((name, *measured(to_uint8(np.asarray(images)), *pair, truth)))
         print(*rows[-1], flush=True)
     write_table("fidelity", ("enlarged by", *TITLES), rows)
     _draw(rows)
@@ -85,7 +79,7 @@ def _draw(rows):
         axis.annotate(name, (frechet, psnr), (6, -3), textcoords="offset points", fontsize=8)
     axis.set(xlabel="Frechet face distance (less is better)", ylabel="PSNR, dB", xlim=(0, 0.14))
     axis.grid(alpha=0.3)
-    chart.savefig(ROOT / "docs" / "fidelity.svg", metadata={"Date": None})
+    save_chart("fidelity", chart)
 
 
 if __name__ == "__main__":

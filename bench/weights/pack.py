@@ -1,4 +1,4 @@
-"""Packs a dataset for bench.gpu: python3 -m bench.gpu_pack DATASET FILE.
+"""Packs a dataset for bench.weights.gpu: python3 -m bench.weights.pack DATASET FILE.
 
 DATASET are CelebA's aligned pictures. FILE, a .npz, gets the JPEG blocks of its training and
 validation pictures in which all boxes lie, cut without loss; resampling as matrices; and the odds

@@ -1,7 +1,8 @@
-"""Measures the speed of training, input and inference: python3 -m bench.speed [DATASET [OUTPUT]].
+"""Measures the speed of training, input and inference.
 
-Everything is measured in turns, so that noise hits all alike. DATASET holds aligned CelebA faces,
-or pictures like them; OUTPUT is a JSON file. PyTorch is measured, too, if it is installed.
+python3 -m bench.speed.steps [DATASET [OUTPUT]]: everything is measured in turns, so that noise hits
+all alike. DATASET holds aligned CelebA faces, or pictures like them; OUTPUT is a JSON file. PyTorch
+is measured, too, if it is installed.
 """
 
 import concurrent.futures
@@ -25,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 import srez_model
-from bench import textbook
+from bench.speed import textbook
 from srez.data.source import open_source
 from srez.files import write_text
 from srez.options import Options

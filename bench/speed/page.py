@@ -1,4 +1,4 @@
-"""Measures the page: python3 -m bench.page. Needs Debian's chromium and chromium-driver.
+"""Measures the page: python3 -m bench.speed.page. Needs Debian's chromium and chromium-driver.
 
 Starts it anew and loads it, paints in it, then uploads one picture after the other, some at once,
 and bad ones. Prints seconds, milliseconds and the server's memory. Needs requirements/dev.txt.
@@ -21,7 +21,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from bench.ema import ROOT
+from bench.shared import ROOT
 
 STARTS = 3
 STROKES = 30

@@ -1,9 +1,9 @@
 """Puts the weights of a finished training of --recipe modern into the box.
 
-python3 -m bench.box FOLDER COMMIT: FOLDER is the run's --checkpoint_dir, or where bench.gpu wrote,
-COMMIT that of the code which trained it. Writes both ends of the fidelity scale in float16, as
-Keras saves weights, facesS.json for --sample_size S, which says how they were made, and the SHA-256
-of each.
+python3 -m bench.weights.box FOLDER COMMIT: FOLDER is the run's --checkpoint_dir, or where
+bench.weights.gpu wrote, COMMIT that of the code which trained it. Writes both ends of the fidelity
+scale in float16, as Keras saves weights, facesS.json for --sample_size S, which says how they were
+made, and the SHA-256 of each.
 """
 
 import json
@@ -41,7 +41,7 @@ def _of_checkpoint(path):
 
 
 def _of_gpu(path):
-    """The same of what bench.gpu wrote."""
+    """The same of what bench.weights.gpu wrote."""
     generators = {end: modern.build_generator() for end in modern.ENDS}
     for end, generator in generators.items():
         arrays = np.load(path.with_name(path.name.replace("average", end)))

@@ -1,4 +1,4 @@
-"""Measures how training scales and predicts the rest: python -m bench.scaling DATASET.
+"""Measures how training scales and predicts the rest: python -m bench.speed.scaling DATASET.
 
 Times a training step in one process and in two, with one core each (Linux), at the SHARES of
 pictures a replica. Times also how long the two take to add numbers up, and the input on one core.
@@ -21,7 +21,7 @@ import jinja2
 from srez.options import Options
 from srez.parallel.launch import launch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHARES = (16, 64)  # pictures a replica
 ROUNDS = 2  # of all measurements, in turns, since the machine is noisy
 STEPS = 2  # timed in each, after the first one, which builds the graph
@@ -64,7 +64,7 @@ def _round():
 
 def _run(what, *arguments, workers=1):
     """What a measurement prints, a dict; in so many processes of one core each."""
-    command = [sys.executable, "-m", "bench.scaling", "measure", what, *arguments]
+    command = [sys.executable, "-m", "bench.speed.scaling", "measure", what, *arguments]
     output = io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         status = launch(command, workers, cores=1)
@@ -155,7 +155,7 @@ def _measure_sums(cluster):
 
 def _measure_input(_, dataset):
     """Pictures per second of a core's time, from JPEG to batch."""
-    from bench.speed import input_rate
+    from bench.speed.steps import input_rate
     from srez.data.source import open_source
     from srez_input import Batches
 

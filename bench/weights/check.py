@@ -1,9 +1,9 @@
-"""Whether bench.gpu computes what srez does: BENCH_BACKEND=... python3 -m bench.gpu_check FILE.
+"""Whether bench.weights.gpu computes what srez does.
 
-Run it with jax, then with tensorflow. The first run writes to FILE, a .npz, the gradients of one
-batch in both stages, and an augmented batch. The second prints how far its own are from these: the
-norm of the difference over the norm, of the tensor that differs most. Weights and pictures are
-drawn.
+BENCH_BACKEND=... python3 -m bench.weights.check FILE. Run it with jax, then with tensorflow. The
+first run writes to FILE, a .npz, the gradients of one batch in both stages, and an augmented batch.
+The second prints how far its own are from these: the norm of the difference over the norm, of the
+tensor that differs most. Weights and pictures are drawn.
 """
 
 import sys
@@ -52,8 +52,8 @@ def _by_tensorflow(options):
 
 
 def _by_jax(options):
-    from bench.gpu import Training
-    from bench.gpu_pictures import augment
+    from bench.weights.gpu import Training
+    from bench.weights.pictures import augment
 
     training = Training(options, pictures=None)
     for name in ("generator", "discriminator"):

@@ -1,4 +1,4 @@
-"""On which faces a network does worse: python3 -m bench.groups DATASET EVALUATION_DIR.
+"""On which faces a network does worse: python3 -m bench.quality.groups DATASET EVALUATION_DIR.
 
 Takes what --run evaluate found on the dataset's test pictures, and prints a Markdown table: the
 means over all of them, and over the tenth of them that is darkest, brightest, flattest, most turned
@@ -13,8 +13,7 @@ import dlib
 import numpy as np
 from PIL import Image
 
-from srez.data.source import open_source
-from srez.data.split import split_source
+from bench.shared import split_of
 from srez.options import Options
 from srez.pictures.image import to_uint8
 from srez.pictures.load import load_pictures
@@ -26,8 +25,7 @@ COLUMNS = ("srez_psnr", "srez_ssim", "srez_identity_distance")
 def main(dataset, evaluation_dir):
     """Prints the table."""
     options = Options(dataset=dataset)
-    source = open_source(dataset)
-    split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
+    source, split = split_of(options)
     numbers, _, high_res = load_pictures(source, split.test, options.sample_size)
     with open(Path(evaluation_dir, "per_image.csv"), newline="") as file:
         rows = {row["name"]: [float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)}

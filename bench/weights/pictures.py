@@ -1,4 +1,4 @@
-"""Batches of training pictures, made on a GPU by JAX, from a file of bench.gpu_pack.
+"""Batches of training pictures, made on a GPU by JAX, from a file of bench.weights.pack.
 
 A GPU trains on thousands of pairs a second, so they are made there: as srez_input makes them, with
 what srez.pictures.augment and srez.pictures.degrade do. Of JPEG its losses are computed: the halved

@@ -1,8 +1,8 @@
 """Measures from which size on a face is better off with the larger network in the box.
 
-python3 -m bench.face_size DATASET: COUNT test faces are brought to the SIDES, as they would be in a
-photo, taken out of it, and enlarged by both networks. Results are compared with the truth at 128
-pixels. Writes bench/results/face_size.csv and draws docs/face_size.svg. Needs
+python3 -m bench.quality.face_size DATASET: COUNT test faces are brought to the SIDES, as they would
+be in a photo, taken out of it, and enlarged by both networks. Results are compared with the truth
+at 128 pixels. Writes bench/results/face_size.csv and draws docs/face_size.svg. Needs
 requirements/bench.txt and requirements/face.txt.
 """
 
@@ -12,16 +12,12 @@ import matplotlib.pyplot
 import numpy as np
 from PIL import Image
 
-from bench.ema import ROOT, mean_figures, write_table
-from srez.data.source import open_source
-from srez.data.split import split_source
+from bench.shared import load_faces, measured, save_chart, write_table
 from srez.options import Options
 from srez.photo.align import align_face, eyes_of_box
 from srez.pictures.image import to_uint8
-from srez.pictures.load import eight_bit, load_pictures
 from srez.pictures.resize import shrink
 from srez.quality.descriptors import descriptors
-from srez.quality.metrics import frechet_distance, identity_distance
 from srez.run.weights import BOX_SIZES, Networks, upscale
 from srez_model import SCALE
 
@@ -34,17 +30,14 @@ PANELS = ("PSNR, dB", "identity distance", "Frechet face distance")
 def main(dataset):
     """Measures, writes the table, draws the chart."""
     options = Options(dataset=dataset, weights="shipped", sample_size=TRUTH)
-    source = open_source(dataset)
-    split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
-    high_res = eight_bit(load_pictures(source, split.test[:COUNT], TRUTH)[2])
+    high_res = load_faces(options)[:COUNT]
     truth, networks, rows = descriptors(to_uint8(high_res)), Networks(options), []
     for side in SIDES:
         faces = to_uint8(np.asarray(shrink(high_res, side)))
         for name, images in _enlarged(faces, networks):
-            found = descriptors(images)
-            psnr = mean_figures(images, np.asarray(shrink(high_res, TRUTH // SCALE)), high_res)
-            distances = identity_distance(found, truth).mean(), frechet_distance(found, truth)
-            rows.append((name, side, psnr["psnr"], *np.round(distances, 4)))
+            low_res = np.asarray(shrink(high_res, TRUTH // SCALE))
+            psnr, *_, identity, frechet = measured(images, low_res, high_res, truth)
+            rows.append((name, side, psnr, identity, frechet))
             print(*rows[-1], flush=True)
     write_table("face_size", ("enlarged by", "side", *PANELS), rows)
     _draw(rows)
@@ -57,7 +50,7 @@ def _enlarged(faces, networks):
     for size in BOX_SIZES:
         eyes = eyes_of_box(0, 0, side)
         low_res = np.stack([align_face(face, eyes, size // SCALE) for face in faces])
-        [generator] = networks.of(size, networks.consistent(size, is_exact=False))
+        [generator] = networks.of(size, networks.consistent(size, lambda: False))
         yield f"{size} pixels", _resized(to_uint8(upscale(generator, low_res)))
 
 
@@ -77,7 +70,7 @@ def _draw(rows):
         axis.minorticks_off()
         axis.grid(alpha=0.3)
     axes[0].legend()
-    chart.savefig(ROOT / "docs" / "face_size.svg", metadata={"Date": None})
+    save_chart("face_size", chart)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Trains the weights in the box on a GPU: the modern recipe by JAX, which is at home there.
 
-BENCH_BACKEND=jax python3 -m bench.gpu FILE OPTIONS...: FILE is of bench.gpu_pack, OPTIONS are
-srez's own for the modern recipe, such as --l1_batches; --dataset is what was packed. Writes both
-ends of the fidelity scale beside it, facesS_faithful.npz and facesS_average.npz for --sample_size
-S, in float16. Needs Keras, JAX and Pillow, no TensorFlow. bench.box puts them into the box.
+BENCH_BACKEND=jax python3 -m bench.weights.gpu FILE OPTIONS...: FILE is of bench.weights.pack,
+OPTIONS are srez's own for the modern recipe, such as --l1_batches; --dataset is what was packed.
+Writes both ends of the fidelity scale beside it, facesS_faithful.npz and facesS_average.npz for
+--sample_size S, in float16. Needs Keras, JAX and Pillow, no TensorFlow. bench.weights.box puts them
+into the box.
 """
 
 import functools
@@ -18,7 +19,7 @@ import keras
 import numpy as np
 from jax import numpy as jnp
 
-from bench.gpu_pictures import Pictures
+from bench.weights.pictures import Pictures
 from srez import modern
 from srez.console import say
 from srez.data.split import MAX_VALIDATION
@@ -188,7 +189,7 @@ def _call(network, weights):
 def main(path, *words):
     """Trains as the options say, and saves an end after each stage."""
     if keras.backend.backend() != "jax":
-        raise SystemExit("bench.gpu needs BENCH_BACKEND=jax in the environment")
+        raise SystemExit("bench.weights.gpu needs BENCH_BACKEND=jax in the environment")
     options = parse(["srez", "--run=train", "--recipe=modern", *words], {"train"})
     training = Training(options, Pictures(path, options.sample_size, options.degrade))
     stages = options.l1_batches, options.train_batches - options.l1_batches
