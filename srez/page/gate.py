@@ -44,8 +44,12 @@ class Gate:
 
     async def __call__(self, scope, receive, send):
         """Answers a request, or passes it on."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # the page opens no websocket
+            await receive()
+            await send({"type": "websocket.close"})
             return
 
         async def send_with_policy(message):

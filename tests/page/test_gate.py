@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import gradio as gr
 import pytest
 
-from srez.page.gate import Guarded, _checked_path, _Refused
+from srez.page.gate import Gate, Guarded, _checked_path, _Refused
 from srez.page.visitors import Visitors
 
 
@@ -84,3 +84,17 @@ def test_the_end_of_a_session_is_called_by_a_heartbeat_alone(tmp_path):
     assert not ended
     asyncio.run(demo.process_api(end, [], request=Mock(method="GET")))
     assert ended
+
+
+def test_a_websocket_is_closed_before_gradio_sees_it():
+    sent = []
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    async def send(message):
+        sent.append(message)
+
+    gate = Gate(Mock(side_effect=AssertionError("it got through")), visitors=None)
+    asyncio.run(gate({"type": "websocket", "path": "/gradio_api/queue/join"}, receive, send))
+    assert sent == [{"type": "websocket.close"}]
