@@ -1,6 +1,7 @@
 """The command line: python3 srez_main.py --run train | demo | infere ..."""
 
 import dataclasses
+import gc
 import importlib.util
 import os
 import sys
@@ -156,7 +157,11 @@ def main(argv):
 def start():
     """Runs this process's command line, on a console that never stops it; returns the status."""
     guard_console()
-    return main(sys.argv)
+    try:
+        return main(sys.argv)
+    finally:
+        # Python would look for garbage at the end, among all that TensorFlow has made: a second.
+        gc.freeze()
 
 
 if __name__ == "__main__":

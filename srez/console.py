@@ -1,6 +1,7 @@
 """Lines to the user, whether or not somebody reads them, and TensorFlow without its own."""
 
 import contextlib
+import gc
 import importlib
 import os
 import re
@@ -203,8 +204,12 @@ def load_tensorflow(verbose=False):
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
+    is_collecting = gc.isenabled()
+    gc.disable()  # what it makes stays: to look for garbage among that takes a tenth
     try:
         importlib.import_module("tensorflow")
     finally:
+        if is_collecting:
+            gc.enable()
         os.dup2(stderr, 2)
         os.close(stderr)

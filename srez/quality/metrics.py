@@ -1,8 +1,6 @@
 """Figures of how good enlarged pictures are: on pixels as 8 bits give them, RGB, to the border."""
 
 import numpy as np
-import scipy.linalg
-import scipy.stats
 import tensorflow as tf
 
 from srez.pictures.image import to_uint8
@@ -151,6 +149,8 @@ def frechet_distance(descriptors, truths):
     """
     means = [faces.mean(axis=0) for faces in (descriptors, truths)]
     covariances = [np.cov(faces, rowvar=False) for faces in (descriptors, truths)]
+    import scipy.linalg  # here, for scipy takes 0.7 s to import, and most have no use for it
+
     # The product may be singular, when its root has an imaginary part of rounding errors.
     root = np.real(scipy.linalg.sqrtm(covariances[0] @ covariances[1]))
     return float(
@@ -163,6 +163,8 @@ def mean_interval(values):
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, mean, mean
+    import scipy.stats  # here, as above
+
     found = scipy.stats.bootstrap(
         (values,), np.mean, n_resamples=2000, batch=100, method="percentile", rng=0
     )
