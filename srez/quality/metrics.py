@@ -1,7 +1,6 @@
 """Figures of how good enlarged pictures are: on pixels as 8 bits give them, RGB, to the border."""
 
 import numpy as np
-import tensorflow as tf
 
 from srez.pictures.image import to_uint8
 
@@ -64,6 +63,8 @@ def ssim(images, truths):
     The mean over the channels, with the usual 11x11 Gaussian window: Wang et al., Image quality
     assessment: from error visibility to structural similarity, 2004.
     """
+    import tensorflow as tf  # here, for all else does without
+
     pair = (tf.cast(images, tf.float32), tf.cast(truths, tf.float32))
     return np.float64(tf.image.ssim(*pair, max_val=1.0))
 
