@@ -31,7 +31,14 @@ def missing(error):
 
 
 try:
-    from srez.console import complain, guard_console, install, load_tensorflow, program
+    from srez.console import (
+        complain,
+        guard_console,
+        install,
+        load_tensorflow,
+        program,
+        uncollected,
+    )
     from srez.flags import help_text, parse, usage, versions
 except ModuleNotFoundError as error:
     sys.exit(f"srez: {missing(error)}")
@@ -97,8 +104,11 @@ def serve(options):
     """Serve a page for photos, painting and trainings."""
     if not importlib.util.find_spec("gradio"):
         raise OSError(f"--run serve needs Gradio: {install('page.txt')}")
-    load_tensorflow()
-    from srez.page.serve import serve
+    if not importlib.util.find_spec("tensorflow"):  # it comes later, in a thread
+        raise ModuleNotFoundError(name="tensorflow")
+    with uncollected():
+        from srez.page.serve import serve
+    gc.freeze()
 
     serve(options)
 
