@@ -1,6 +1,7 @@
 """The command line: python3 srez_main.py --run train | demo | infere ..."""
 
 import dataclasses
+import gc
 import importlib.util
 import os
 import sys
@@ -30,7 +31,14 @@ def missing(error):
 
 
 try:
-    from srez.console import complain, guard_console, install, load_tensorflow, program
+    from srez.console import (
+        complain,
+        guard_console,
+        install,
+        load_tensorflow,
+        program,
+        uncollected,
+    )
     from srez.flags import help_text, parse, usage, versions
 except ModuleNotFoundError as error:
     sys.exit(f"srez: {missing(error)}")
@@ -96,8 +104,11 @@ def serve(options):
     """Serve a page for photos, painting and trainings."""
     if not importlib.util.find_spec("gradio"):
         raise OSError(f"--run serve needs Gradio: {install('page.txt')}")
-    load_tensorflow()
-    from srez.page.serve import serve
+    if not importlib.util.find_spec("tensorflow"):  # it comes later, in a thread
+        raise ModuleNotFoundError(name="tensorflow")
+    with uncollected():
+        from srez.page.serve import serve
+    gc.freeze()
 
     serve(options)
 
@@ -156,7 +167,11 @@ def main(argv):
 def start():
     """Runs this process's command line, on a console that never stops it; returns the status."""
     guard_console()
-    return main(sys.argv)
+    try:
+        return main(sys.argv)
+    finally:
+        # Python would look for garbage at the end, among all that TensorFlow has made: a second.
+        gc.freeze()
 
 
 if __name__ == "__main__":

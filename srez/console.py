@@ -1,6 +1,7 @@
 """Lines to the user, whether or not somebody reads them, and TensorFlow without its own."""
 
 import contextlib
+import gc
 import importlib
 import os
 import re
@@ -183,17 +184,23 @@ def _from_here(path):
     return os.fspath(path) if relative.startswith(os.pardir) else relative
 
 
+def need_temporary():
+    """Raises OSError: there is no place for temporary files."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise OSError(f"{error.strerror}: set TMPDIR to a folder with room") from error
+
+
 def load_tensorflow(verbose=False):
     """Imports TensorFlow without its start-up messages, unless the user wants them.
 
     TensorFlow's variable for that, TF_CPP_MIN_LOG_LEVEL, doesn't silence the first messages any
     more (https://github.com/tensorflow/tensorflow/issues/100442). So stderr is closed meanwhile.
+    What other threads write to it in these seconds is lost: they had better say nothing.
     Raises OSError: there is no place for temporary files, which TensorFlow needs.
     """
-    try:
-        tempfile.gettempdir()
-    except FileNotFoundError as error:
-        raise OSError(f"{error.strerror}: set TMPDIR to a folder with room") from error
+    need_temporary()
     if verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
@@ -204,7 +211,20 @@ def load_tensorflow(verbose=False):
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        importlib.import_module("tensorflow")
+        with uncollected():
+            importlib.import_module("tensorflow")
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+
+
+@contextlib.contextmanager
+def uncollected():
+    """For large imports: what they make stays, and to look for garbage among it takes a tenth."""
+    is_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_collecting:
+            gc.enable()

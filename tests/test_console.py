@@ -1,3 +1,4 @@
+import gc
 import os
 import subprocess
 import sys
@@ -94,6 +95,17 @@ def test_without_a_place_for_temporary_files_it_is_said_what_to_do(monkeypatch):
     monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: ["/nonexistent"])
     with pytest.raises(OSError, match="No usable .*'/nonexistent'.*: set TMPDIR to a folder with"):
         console.load_tensorflow()
+
+
+def test_no_garbage_is_looked_for_while_tensorflow_comes_and_then_as_before(monkeypatch):
+    seen = []
+    monkeypatch.setattr("importlib.import_module", lambda _: seen.append(gc.isenabled()))
+    for restore in (gc.disable, gc.enable):
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+        monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+        restore()
+        console.load_tensorflow()
+        assert seen.pop() is False and gc.isenabled() is (restore is gc.enable)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import gc
 import sys
 import time
 from unittest.mock import Mock
@@ -107,3 +108,13 @@ def test_packing_a_folder_does_without_tensorflow(here, faces, capsys, monkeypat
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     assert srez_main.main(["srez_main.py", "--run=pack", f"--dataset={faces}"]) == 0
     assert "--dataset 'shards/faces-*.zip'" in capsys.readouterr().out
+
+
+def test_at_the_end_no_garbage_is_looked_for(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["srez_main.py"])
+    monkeypatch.setattr(srez_main, "guard_console", lambda: None)
+    try:
+        assert srez_main.start() == 0
+        assert gc.get_freeze_count() > 1000
+    finally:
+        gc.unfreeze()

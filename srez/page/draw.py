@@ -12,7 +12,6 @@ from PIL import Image
 
 from srez.drawn.faces import draw_face
 from srez.page.server import asset
-from srez.photo.tiles import as_graph
 from srez.pictures.image import celeba_box, to_uint8
 
 SIDES = (16, 32)  # of the grids to paint in
@@ -21,7 +20,10 @@ SAMPLES = (12, 2, 11, 17, 13, 14)  # numbers of drawn faces to start from, of di
 
 
 class Drawing:
-    """The grid, the palette and the network's face; `networks` are run.weights.Networks."""
+    """The grid, the palette and the network's face.
+
+    `networks`, a function, waits for the run.weights.Networks and gives them.
+    """
 
     def __init__(self, networks):
         self._networks = networks
@@ -39,7 +41,7 @@ class Drawing:
             css_template=asset("draw.css"),
             js_on_load=asset("draw.js"),
             server_functions=[paint],
-            starts=json.dumps({side: _starts(side) for side in SIDES}),
+            starts=json.dumps(_starts()),
             elem_id="draw",
         )
 
@@ -63,25 +65,34 @@ class Drawing:
         if side not in SIDES or not self._places.acquire(blocking=False):
             return ""
         try:
-            with self._networks.lock:
-                return _data_url(to_uint8(np.asarray(self._graph(side)(low_res))[0]))
+            networks = self._networks()
+            with networks.lock:
+                return _data_url(to_uint8(np.asarray(self._graph(side, networks)(low_res))[0]))
+        except gr.Error:  # they can't be loaded
+            return ""
         finally:
             self._places.release()
 
-    def _graph(self, side):
+    def _graph(self, side, networks):
         """The plausible network as a graph: it is twice as fast as Keras' call."""
+        from srez.photo.tiles import as_graph  # here, for it needs TensorFlow, which comes later
+
         if side not in self._graphs:
-            size = self._networks.size_for(side)
-            self._graphs[side] = as_graph(self._networks.of(size, "on")[-1])
+            size = networks.size_for(side)
+            self._graphs[side] = as_graph(networks.of(size, "on")[-1])
         return self._graphs[side]
 
 
-def _starts(side):
-    """A few faces to start from, pixels in hex as `paint` takes them."""
+def _starts():
+    """A few faces to start from by the grid's side, pixels in hex as `paint` takes them."""
     boxes = [celeba_box(np.asarray(draw_face(1, number))) for number in SAMPLES]
-    step = len(boxes[0]) // side
-    faces = [box.reshape(side, step, side, step, 3).mean(axis=(1, 3)) for box in boxes]
-    return [np.rint(face).astype(np.uint8).tobytes().hex() for face in faces]
+    return {side: [_made_small(box, side) for box in boxes] for side in SIDES}
+
+
+def _made_small(box, side):
+    step = len(box) // side
+    face = box.reshape(side, step, side, step, 3).mean(axis=(1, 3))
+    return np.rint(face).astype(np.uint8).tobytes().hex()
 
 
 def _data_url(image):

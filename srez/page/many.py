@@ -10,9 +10,7 @@ import gradio as gr
 
 from srez.console import counted
 from srez.page.visitors import gone, named, refused
-from srez.photo.faces import NoFace
 from srez.photo.jobs import list_jobs
-from srez.photo.output import enlarge_all
 
 MAX_FILES = 100  # pictures at a time
 MAX_SECONDS = 1800  # that they may take: others are waiting
@@ -20,7 +18,10 @@ FACELESS = "A face is found if it looks into the camera, more or less."
 
 
 class Many:
-    """What the tab does, for page.visitors.Visitors; `faces` enlarges (a photo.faces.Faces)."""
+    """What the tab does, for page.visitors.Visitors.
+
+    `faces`, a function, waits for the networks and gives what enlarges by them.
+    """
 
     def __init__(self, visitors, faces):
         self._visitors = visitors
@@ -45,6 +46,7 @@ class Many:
             return "Choose some pictures first.", None, None
         if len(paths) > MAX_FILES:
             raise refused(f"{len(paths)} pictures: give {MAX_FILES} at most")
+        faces = self._faces()
         folder = self._visitors.fresh(request.session_hash)
         inputs, outputs = folder / "inputs", folder / "results"
         with gone("A picture"):
@@ -53,7 +55,7 @@ class Many:
                 jobs = list_jobs(str(inputs), str(outputs), True)
             except OSError as error:
                 raise refused("None of these files is a picture") from error
-            lines = self._enlarged(jobs, request.session_hash)
+            lines = self._enlarged(jobs, faces, request.session_hash)
             shutil.rmtree(inputs)
             made = sorted(outputs.glob("*.png"))
             archive = folder / "srez.zip"
@@ -65,9 +67,12 @@ class Many:
             lines.append(f"Left out: {len(paths) - len(jobs)} that are no pictures.")
         return "\n\n".join(lines), [(path, path.stem) for path in map(Path, made)], str(archive)
 
-    def _enlarged(self, jobs, session):
+    def _enlarged(self, jobs, faces, session):
         """Does many jobs; returns lines on those that failed and those that were left."""
-        faces, last, lines = self._faces, time.monotonic() + MAX_SECONDS, []
+        from srez.photo.faces import NoFace  # here, for it needs TensorFlow, which comes later
+        from srez.photo.output import enlarge_all
+
+        last, lines = time.monotonic() + MAX_SECONDS, []
         for at in range(0, len(jobs), faces.at_once):
             try:
                 self._visitors.check_room(session)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from srez.console import need_temporary
 from srez.files import MAX_BYTES, locked, resource
 from srez.page.gate import Gate
 from srez.page.visitors import MAX_VISITORS
@@ -21,7 +22,11 @@ MAX_WAITING = 64  # requests; further ones are refused
 
 @contextlib.contextmanager
 def temporary_folder():
-    """Gives a folder for all temporary files, and removes it, and those of servers that died."""
+    """Gives a folder for all temporary files, and removes it, and those of servers that died.
+
+    Raises OSError: there is no place for it.
+    """
+    need_temporary()
     parent = Path(tempfile.gettempdir())
     for path in parent.glob(f"{TEMPORARY}*"):
         with contextlib.suppress(OSError), locked(path / "lock"):  # nobody holds it any more

@@ -41,8 +41,8 @@ MAX_EXIF = 60_000  # bytes kept of a photo's: a JPEG takes 65,533 in all
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 # What a file named .jpg or .png may really be. Pillow knows more formats, but it would run an EPS
-# file, which is a program.
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# file, which is a program. The usual ones come first: for others it imports all that it knows.
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 _LOSSY = ("AVIF", "JPEG", "WEBP")
 _MAX_PARTS = 100_000  # segments or chunks in a file: a file with more was made to take our time
 # A JPEG's marker, but not a stuffed zero, a restart or a filler.

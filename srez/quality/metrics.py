@@ -1,9 +1,6 @@
 """Figures of how good enlarged pictures are: on pixels as 8 bits give them, RGB, to the border."""
 
 import numpy as np
-import scipy.linalg
-import scipy.stats
-import tensorflow as tf
 
 from srez.pictures.image import to_uint8
 
@@ -66,6 +63,8 @@ def ssim(images, truths):
     The mean over the channels, with the usual 11x11 Gaussian window: Wang et al., Image quality
     assessment: from error visibility to structural similarity, 2004.
     """
+    import tensorflow as tf  # here, for all else does without
+
     pair = (tf.cast(images, tf.float32), tf.cast(truths, tf.float32))
     return np.float64(tf.image.ssim(*pair, max_val=1.0))
 
@@ -151,6 +150,8 @@ def frechet_distance(descriptors, truths):
     """
     means = [faces.mean(axis=0) for faces in (descriptors, truths)]
     covariances = [np.cov(faces, rowvar=False) for faces in (descriptors, truths)]
+    import scipy.linalg  # here, for scipy takes 0.7 s to import, and most have no use for it
+
     # The product may be singular, when its root has an imaginary part of rounding errors.
     root = np.real(scipy.linalg.sqrtm(covariances[0] @ covariances[1]))
     return float(
@@ -163,6 +164,8 @@ def mean_interval(values):
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, mean, mean
+    import scipy.stats  # here, as above
+
     found = scipy.stats.bootstrap(
         (values,), np.mean, n_resamples=2000, batch=100, method="percentile", rng=0
     )

@@ -15,8 +15,6 @@ import shutil
 import time
 from pathlib import Path
 
-import tensorflow as tf
-
 from srez import files
 from srez.console import say
 from srez.results import LOCK, REMOVING, WRITING, is_own
@@ -64,6 +62,8 @@ def write_checkpoint(checkpoint_dir, batch, run, objects):
 
     Returns its path. Raises OSError if it can't be written; the other checkpoints stay whole.
     """
+    import tensorflow as tf  # here, for choosing and checking one does without
+
     path = Path(checkpoint_dir, checkpoint_name(batch))
     temporary = path.with_name(f"{WRITING}{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -126,6 +126,8 @@ def restore(path, **objects):
 
     Raises OSError if the checkpoint is damaged or from other networks.
     """
+    import tensorflow as tf
+
     try:
         status = tf.train.Checkpoint(**objects).read(str(Path(path, _TENSORS)))
         status.assert_existing_objects_matched().expect_partial()

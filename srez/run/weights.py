@@ -1,16 +1,13 @@
 """Trained weights: chosen in a run or in the box, loaded, used."""
 
 import dataclasses
+import importlib
 import json
 import threading
 from pathlib import Path
 
-import keras
 import numpy as np
-from keras import ops
 
-import srez_model
-from srez import modern
 from srez.console import say
 from srez.files import resource, sha256
 from srez.options import FIELDS
@@ -29,7 +26,8 @@ BOX_SIZES = (64, 128)  # sides of the results of the networks in it
 SMALL_FACE = 18  # pixels; a narrower face is better off with the smaller network: docs/QUALITY.md
 SUM_DIGITS = 12  # of a SHA-256 that is shown
 CHUNK = 32  # pictures; bounds the memory
-NETWORKS = {"original": srez_model, "modern": modern}  # by recipe
+# By recipe. Imported where they are used, as Keras is: choosing weights does without.
+NETWORKS = {"original": "srez_model", "modern": "srez.modern"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +73,8 @@ class Weights:
     @property
     def margin(self):
         """Input pixels around a place that the output there depends on."""
-        return NETWORKS[self.recipe].RADIUS + NETWORKS[self.recipe].PROJECTION_RADIUS
+        networks = networks_of(self.recipe)
+        return networks.RADIUS + networks.PROJECTION_RADIUS
 
     def generator(self, fidelity=1.0, consistent="on"):
         """The finished generator, between two ends: `fidelity` 0 (faithful) and 1 (plausible).
@@ -92,11 +91,19 @@ class Weights:
 
     def between(self, fidelity):
         """The generator as it was trained, between the two ends. Raises OSError as above."""
+        if fidelity != 1.0:
+            self.need_ends()
+        if fidelity == 0.0:
+            return self._load("faithful")
         generator = self._load(self.name)
         if fidelity != 1.0:  # https://arxiv.org/abs/1809.00219, section 3.4
-            self.need_ends()
             _turn(generator, self._load("faithful"), generator, fidelity)
         return generator
+
+    def check(self):
+        """Raises OSError: a file of those in the box is damaged or gone (a run's were checked)."""
+        for name in (self.name, "faithful") if self.is_boxed else ():
+            _checked(BOX / self._boxed_file(name))
 
     @property
     def has_ends(self):
@@ -128,12 +135,17 @@ class Weights:
         return f"{self.path.stem}_{name}.weights.h5"
 
     def _load(self, name):
-        generator = NETWORKS[self.recipe].build_generator()
+        generator = networks_of(self.recipe).build_generator()
         if self.is_boxed:
             generator.load_weights(_checked(BOX / self._boxed_file(name)))
         else:
             restore(self.path, **{name: generator})
         return generator
+
+
+def networks_of(recipe):
+    """The module of a recipe's networks."""
+    return importlib.import_module(NETWORKS[recipe])
 
 
 def _turn(generator, faithful, plausible, fidelity):
@@ -149,9 +161,11 @@ def finished(generator, recipe, consistent):
 
     It maps [B, H, W, 3] to [B, 4H, 4W, 3], both in [0, 1], and shares the generator's weights.
     """
+    import keras
+
     low_res = keras.Input((None, None, 3))
-    images = NETWORKS[recipe].enlarge(generator, low_res, exact=float(consistent != "off"))
-    return keras.Model(low_res, ops.clip(images, 0.0, 1.0), name="generator")
+    images = networks_of(recipe).enlarge(generator, low_res, exact=float(consistent != "off"))
+    return keras.Model(low_res, keras.ops.clip(images, 0.0, 1.0), name="generator")
 
 
 class Networks:
@@ -193,6 +207,11 @@ class Networks:
         say(f"Using the {self.words}.")
         if self.options.weights == "auto" and not self.is_boxed:
             say("--weights shipped takes those in the box.")
+
+    def check(self):
+        """Raises OSError: a file of the weights is damaged or gone."""
+        for size in self.sizes:
+            self.weights(size).check()
 
     def size_for(self, side):
         """The side of the result for a face that is `side` pixels wide."""

@@ -48,6 +48,7 @@ class Attacked:
         self.root, self.folder = root, folder
         self.page = Page(Options(run="serve", weights="shipped"), folder)
         self.page.networks.of = lambda size, consistent: [_enlarged] * 3
+        self.page.load()
         self.demo = self.page.build()
         self.port = free_port()
         address = launch(
@@ -121,7 +122,7 @@ def stubs(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(root))
         patch.setattr("srez.photo.faces.find_faces", lambda _: np.array([eyes_of_box(10, 5, 20)]))
-        patch.setattr("srez.page.draw.as_graph", lambda network: network)
+        patch.setattr("srez.photo.tiles.as_graph", lambda network: network)
         patch.chdir(root / "run")
         yield root
 

@@ -27,9 +27,9 @@ def tab(tmp_path, monkeypatch):
                 shutil.copy(job.source, path)
         return []
 
-    monkeypatch.setattr(many, "enlarge_all", enlarged)
+    monkeypatch.setattr("srez.photo.output.enlarge_all", enlarged)
     (tmp_path / "server").mkdir()
-    tab = Many(Visitors(tmp_path / "server"), Mock(at_once=1))
+    tab = Many(Visitors(tmp_path / "server"), lambda: Mock(at_once=1))
     tab.paths = [str(tmp_path / f"{number}.png") for number in range(4)]
     for path in tab.paths:
         write_image(path, np.zeros((4, 4, 3), np.uint8))

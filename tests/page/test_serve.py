@@ -1,184 +1,104 @@
 """The page without a browser: what its functions give, and how its server starts and ends."""
 
 import concurrent.futures
-import dataclasses
 import os
-import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 import zipfile
-from pathlib import Path
 from unittest.mock import Mock
 
 import gradio as gr
 import gradio_client
 import numpy as np
-import onnxruntime
 import pytest
 
 import srez_main
 from srez.console import install
-from srez.drawn.faces import draw_face
 from srez.options import Options
+from srez.page import serve
 from srez.page.serve import Page
 from srez.page.server import is_local, launch, temporary_folder
 from srez.page.training import Training
-from srez.photo.align import eyes_of_box
 from srez.pictures.image import celeba_box, read_image, to_uint8, write_image
-from srez.pictures.resize import shrink
-from srez.quality.export import export
-from srez.run.weights import Networks
-from srez_infer import infer
+from srez.run.weights import BOX, Networks
 from tests.conftest import ROOT, free_port, run_main, serving
-from tests.odd_files import jpeg, jpeg_of_size
+from tests.page.conftest import VISITOR
 
 ASTRONAUT = ROOT / "docs" / "astronaut_small.png"
-VISITOR = Mock(session_hash="one")
+PATIENCE = 60  # seconds, on a busy machine
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    options = Options(run="serve", weights="shipped")
-    return Page(options, tmp_path_factory.mktemp("page"))
-
-
-def _sharpened(page, path, number=1, fidelity=1.0):
-    """The words and the result file of a picture's face."""
-    photo, *_ = page.look(str(path), VISITOR)
-    words, *_, files, _ = page.sharpen(photo, number, fidelity, VISITOR)
-    return words, files[0]
-
-
-@pytest.mark.parametrize("fidelity", [0.0, 0.35, 1.0])
-def test_the_page_gives_the_same_file_as_the_command_line(page, here, fidelity):
-    infer(Options(infer_input=str(ASTRONAUT), faces="all", fidelity=fidelity, weights="shipped"))
-    _, found = _sharpened(page, ASTRONAUT, fidelity=fidelity)
-    assert Path(found).read_bytes() == Path("result.png").read_bytes()
-
-
-def test_the_page_gives_the_pixels_of_the_onnx_export(page, here):
-    [small] = to_uint8(np.asarray(shrink(celeba_box(np.asarray(draw_face(1, 0)))[None] / 255, 16)))
-    write_image("small.png", small)
-    path = export(Options(weights="shipped", fidelity=0.35, export_format="onnx"))
-    session = onnxruntime.InferenceSession(str(path))
-    low_res = small[None] / np.float32(255.0)
-    expected = to_uint8(session.run(None, {session.get_inputs()[0].name: low_res})[0][0])
-    _, found = _sharpened(page, "small.png", fidelity=0.35)
-    differences = np.abs(read_image(found).astype(int) - expected)
-    # A value between two levels is rounded to one or the other by the last bits of a sum.
-    assert differences.max() <= 1 and (differences > 0).mean() < 1e-3
-
-
-def test_the_fidelity_of_one_request_leaves_no_trace_in_the_next(page):
-    first, other, again = (
-        Path(_sharpened(page, ASTRONAUT, fidelity=fidelity)[1]).read_bytes()
-        for fidelity in (0.3, 0.9, 0.3)
+def test_the_page_is_built_without_tensorflow(tmp_path):
+    """In a process of its own: here all of it is imported."""
+    code = (
+        "import sys, tempfile, srez.page.serve as serve; from srez.options import Options;"
+        "serve.Page(Options(run='serve'), tempfile.mkdtemp()).build();"
+        "print(sorted({'tensorflow', 'keras', 'scipy', 'srez_model'} & {*sys.modules}))"
     )
-    assert first == again != other
-
-
-def test_a_face_is_chosen_by_a_click_near_it_and_is_named_in_words(page):
-    photo, picture, *_ = page.look(str(ASTRONAUT), VISITOR)
-    two = dataclasses.replace(photo, centres=[(10, 10), (200, 50)])
-    assert page.choose(two, Mock(index=(150, 80))) == 2
-    words, _ = _sharpened(page, ASTRONAUT)
-    assert words.startswith("astronaut_small.png (48x48): 1 face, 20 pixels wide")
-    assert re.search(r"Made small again, .* \d\d\.\d\d dB\.", words)
-    assert re.search(r"The details are invented\*\*, \d\.\d of 255 levels", words)
-    assert str(page.folder) not in words
-
-
-def test_a_face_too_large_to_gain_is_said_to_be_so(page, tmp_path, monkeypatch):
-    path = tmp_path / "large.png"
-    write_image(path, read_image(ASTRONAUT).repeat(8, axis=0).repeat(8, axis=1))
-    eyes = np.array([eyes_of_box(90, 80, 200)])
-    monkeypatch.setattr("srez.photo.faces.find_faces", lambda _: eyes)
-    photo, *_ = page.look(str(path), VISITOR)
-    words, *_ = page.sharpen(photo, 1, 1.0, VISITOR)
-    assert "1 face, 200 pixels wide, brought to 32x32" in words
-    assert "**A face of more than 128 pixels can't gain: it is made smaller first.**" in words
-
-
-def test_another_fidelity_has_files_of_its_own_for_the_browser_to_show(page):
-    photo, *_ = page.look(str(ASTRONAUT), VISITOR)
-    first, second = (page.sharpen(photo, 1, fidelity, VISITOR)[1:5] for fidelity in (0.0, 1.0))
-    for (before, after), invented, compare, files in (first, second):
-        assert len({before, after, invented, compare, *files}) == 5
-    assert not {*first[0], *first[1:3], *first[3]} & {*second[0], *second[1:3], *second[3]}
-
-
-def test_a_narrow_picture_is_shown_no_larger_than_others(page, tmp_path, monkeypatch):
-    monkeypatch.setattr("srez.photo.faces.missing", lambda: "No faces here")
-    write_image(tmp_path / "narrow.png", np.zeros((3000, 1, 3), np.uint8))
-    _, picture, *_ = page.look(str(tmp_path / "narrow.png"), VISITOR)
-    assert read_image(picture).shape == (3000, 1, 3)
-
-
-def test_an_upload_without_a_face_is_said_to_be_so_and_takes_the_place_of_the_last_one(
-    page, tmp_path
-):
-    write_image(tmp_path / "white.png", np.full((60, 60, 3), 255, np.uint8))
-    photo, found, _, _, words = page.look(str(tmp_path / "white.png"), VISITOR)
-    assert photo is None and found is None
-    assert words.startswith("white.png (60x60): no face found, nothing is made of it. A face is")
-    said, *nothing, _ = page.sharpen(photo, None, 1.0, VISITOR)
-    assert said == gr.skip() and nothing == [None] * 4
-
-
-def test_a_photo_on_its_side_is_shown_upright_and_gives_the_same_face(page, tmp_path):
-    image = np.pad(read_image(ASTRONAUT), ((0, 30), (0, 50), (0, 0)), mode="edge")
-    write_image(tmp_path / "upright.png", image)
-    write_image(tmp_path / "side.png", np.rot90(image))
-    (one, shown, *_), (two, also, *_) = (
-        page.look(str(tmp_path / f"{name}.png"), VISITOR) for name in ("upright", "side")
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
     )
-    assert np.array_equal(read_image(shown), read_image(also))
-    np.testing.assert_allclose(one.centres, two.centres)
-    assert "side.png (78x98) lies on its side (faces turned a quarter to the right): 1" in two.words
-    pair = [_sharpened(page, tmp_path / f"{name}.png")[1] for name in ("upright", "side")]
-    assert np.abs(np.subtract(*(read_image(path).astype(int) for path in pair))).max() <= 1
+    assert process.stdout.splitlines()[-1:] == ["[]"], process.stderr
 
 
-def test_a_face_whose_upload_was_removed_is_named(page, tmp_path):
-    path = shutil.copy(ASTRONAUT, tmp_path / "me.png")
-    photo, *_ = page.look(str(path), VISITOR)
-    path.unlink()
-    with pytest.raises(gr.Error, match="me.png is gone: upload it again"):
-        page.put_back(photo, 1, 1.0, VISITOR)
+@pytest.fixture
+def early(tmp_path):
+    """A page whose networks aren't there yet."""
+    return Page(Options(run="serve", weights="shipped"), tmp_path)
 
 
-def test_the_photo_with_its_face_put_back_is_the_command_lines(page, here):
-    infer(Options(infer_input=str(ASTRONAUT), faces="all", weights="shipped"))
-    photo, *_ = page.look(str(ASTRONAUT), VISITOR)
-    _, files = page.put_back(photo, 1, 1.0, VISITOR)
-    assert Path(files[2]).read_bytes() == Path("result_photo.png").read_bytes()
+def test_an_upload_that_comes_too_early_waits_and_is_answered(early):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        found = pool.submit(early.photo.look, str(ASTRONAUT), VISITOR)
+        assert early.asked.wait(PATIENCE) and not found.done()
+        early.load()
+        assert "1 face, 20 pixels wide" in found.result(PATIENCE)[-1]
 
 
-BAD_UPLOADS = {
-    "text.png": b"no picture",
-    "empty.png": b"",
-    "cut.jpg": jpeg()[:-300],
-    "large.jpg": jpeg_of_size(60_000, 60_000),
-    "movie.mp4": b"\0\0\0\x18ftypmp42",
-}
+def test_the_tabs_tell_that_they_are_getting_ready_as_long_as_they_are(early):
+    early.networks.of = lambda *_: []
+    early.drawing.warm_up = lambda: None
+    told = early.tell()
+    assert [tab.visible for tab in next(told)] == [True] * 3
+    early.load()
+    assert [tab.visible for tab in next(told)] == [False] * 3
+    assert early.asked.is_set()
+    assert [[tab.visible for tab in tabs] for tabs in early.tell()] == [[False] * 3]
 
 
-@pytest.mark.parametrize("name", sorted(BAD_UPLOADS))
-def test_a_bad_upload_is_one_line_that_names_it(page, tmp_path, name):
-    path = tmp_path / name
-    path.write_bytes(BAD_UPLOADS[name])
-    with pytest.raises(gr.Error) as caught:
-        page.look(str(path), VISITOR)
-    assert caught.value.message.startswith(f"{name}: can't be read as a picture (")
-    assert "\n" not in caught.value.message
+def test_networks_that_cant_be_loaded_end_the_server_with_their_line(early, monkeypatch):
+    early.networks.of = Mock(side_effect=OSError("weights: damaged"))
+    monkeypatch.setattr(serve, "Page", lambda *_: early)
+    monkeypatch.setattr(serve, "launch", lambda *_: "http://me")
+    early.asked.set()
+    with pytest.raises(OSError, match="^weights: damaged$"):
+        serve._serve(early.options, [])
+    with pytest.raises(gr.Error, match="can't be loaded"):
+        early.photo.look(str(ASTRONAUT), VISITOR)
+    assert early.drawing.paint("80" * (3 * 16 * 16)) == ""
+
+
+def test_damaged_weights_in_the_box_are_told_before_the_page_opens(tmp_path, monkeypatch):
+    copy = tmp_path / "box"
+    shutil.copytree(BOX, copy)
+    (copy / "faces128_faithful.weights.h5").write_bytes(b"no weights")
+    monkeypatch.setattr("srez.run.weights.BOX", copy)
+    with pytest.raises(OSError, match="faces128_faithful.weights.h5 is damaged or gone"):
+        Page(Options(run="serve", weights="shipped"), tmp_path)
 
 
 def test_what_was_made_for_a_visitor_is_gone_when_he_leaves(page):
-    _, found = _sharpened(page, ASTRONAUT)
+    _, found, *_ = page.photo.look(str(ASTRONAUT), VISITOR)
     assert os.path.exists(found)
     page.leave(VISITOR)
     assert not os.path.exists(found)

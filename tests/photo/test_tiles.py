@@ -5,7 +5,7 @@ import tensorflow as tf
 
 import srez.photo.tiles
 from srez.pictures.image import to_uint8
-from srez.run.weights import NETWORKS, finished, upscale
+from srez.run.weights import NETWORKS, finished, networks_of, upscale
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -17,7 +17,7 @@ def recipe(request):
 def generator(recipe):
     """A generator whose every convolution counts: untrained, most would hardly change a thing."""
     keras.utils.set_random_seed(0)
-    network = NETWORKS[recipe].build_generator()
+    network = networks_of(recipe).build_generator()
     for layer in network.layers:
         if isinstance(layer, keras.layers.Conv2D | keras.layers.Conv2DTranspose) and layer.use_bias:
             fan = np.prod(layer.kernel.shape[:2]) * layer.kernel.shape[-1]
@@ -33,7 +33,7 @@ def _picture(height, width):
 
 def test_tiles_give_what_the_whole_picture_gives(generator, recipe):
     image = _picture(45, 37)
-    margin = NETWORKS[recipe].RADIUS + NETWORKS[recipe].PROJECTION_RADIUS
+    margin = networks_of(recipe).RADIUS + networks_of(recipe).PROJECTION_RADIUS
     used = finished(generator, recipe, "on")
     whole = to_uint8(upscale(used, image[None])[0])
     network = srez.photo.tiles.as_graph(used)
@@ -44,7 +44,7 @@ def test_tiles_give_what_the_whole_picture_gives(generator, recipe):
 
 
 def test_the_margin_is_the_generators_receptive_field(generator, recipe):
-    radius = NETWORKS[recipe].RADIUS
+    radius = networks_of(recipe).RADIUS
     free = finished(generator, recipe, "off")
     low_res = np.full((1, 71, 71, 3), 0.5, np.float32)
     before = upscale(free, low_res)
