@@ -17,6 +17,7 @@ import tqdm
 _NUMBER = re.compile(r"^\[(Errno|WinError) \d+\] ")  # of an error, which tells a user nothing
 MAIN = Path(__file__).parents[1] / "srez_main.py"
 _WRAPPING = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+QUIET = "3"  # of TF_CPP_MIN_LOG_LEVEL
 PATIENCE = 1.0  # seconds that a line waits for a reader who has stopped reading
 
 
@@ -203,9 +204,9 @@ def load_tensorflow(verbose=False):
     need_temporary()
     if verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    # A process that was started by a program which uses srez has it from there.
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET) != QUIET:
         return  # the user has set it; the import may speak, whenever it comes
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:

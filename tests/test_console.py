@@ -108,6 +108,20 @@ def test_no_garbage_is_looked_for_while_tensorflow_comes_and_then_as_before(monk
         assert seen.pop() is False and gc.isenabled() is (restore is gc.enable)
 
 
+@pytest.mark.parametrize(("level", "imports"), [("3", 1), ("0", 0)])
+def test_what_a_program_that_uses_srez_starts_is_as_quiet_as_it(monkeypatch, capfd, level, imports):
+    imported = []
+
+    def noisy(name):
+        imported.append(name)
+        os.write(2, b"noise")
+
+    monkeypatch.setattr("importlib.import_module", noisy)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
+    console.load_tensorflow()
+    assert len(imported) == imports and capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
