@@ -21,8 +21,10 @@ DECAY = (
 # Sheets, measurements and checkpoints are spread over so many batches at least: a sheet right after
 # a resume tells little of how often they come.
 SPREAD = 200
-# A batch that takes so many times the usual is none: the process was stopped, or the machine slept.
-LONG = 100
+# A batch that takes so many times the usual, and so many seconds, is none: the process was stopped,
+# or the machine slept. On a GPU the host waits for ten batches at once, and a new stage of a recipe
+# takes ten seconds and more to build.
+LONG, LONG_SECONDS = 30, 30.0
 USUAL = 50  # of the latest figures of what a batch takes, whose median is the usual one
 BAR = "{percentage:3.0f}%|{bar}| {desc}"
 
@@ -211,8 +213,9 @@ class Progress:
 class Stopwatch:
     """Counts the `seconds` of batches, each from the end of the one before, but for what is apart.
 
-    A batch that took LONG times the usual counts as the usual: nobody worked meanwhile. Whether a
-    clock goes on while a machine sleeps depends on the system, so the batch alone can tell.
+    A batch that took LONG times the usual, and LONG_SECONDS, counts as the usual: nobody worked
+    meanwhile. Whether a clock goes on while a machine sleeps depends on the system, so the batch
+    alone can tell.
     """
 
     def __init__(self, seconds):
@@ -238,7 +241,7 @@ class Stopwatch:
         now = time.monotonic()
         took, self._since = now - self._since, now
         usual = statistics.median(self._usual) if self._usual else float("inf")
-        counted_as = usual if took > LONG * usual else took
+        counted_as = usual if took > max(LONG * usual, LONG_SECONDS) else took
         self.seconds += counted_as
         self._laps += 1
         self._ten += counted_as

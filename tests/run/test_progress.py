@@ -83,19 +83,27 @@ def test_a_batch_in_which_the_machine_slept_counts_as_a_usual_one(tmp_path, cloc
         _run(progress, clock, range(batch + 1, 231), 0.6)
         assert progress.seconds == pytest.approx(30 + 0.6 * 229)
     out = capsys.readouterr().out
-    said = f"Batch {batch} took 1 h, over 100 times the usual 0.6 s, and counts as that."
+    said = f"Batch {batch} took 1 h, over 30 times the usual 0.6 s, and counts as that."
     assert out.count("Did the machine sleep?") == out.count(said) == 1
     assert _etas(out)[-1] == 8  # 770 batches
     assert progress.waiting_share <= 1.01 / 229
 
 
-def test_a_slow_batch_is_counted_as_it_is(tmp_path, clock, capsys):
+@pytest.mark.parametrize(("usual", "slow"), [(1, 29), (0.3, 29), (4, 119)])
+def test_a_slow_batch_is_counted_as_it_is(tmp_path, clock, capsys, usual, slow):
     with _progress(tmp_path) as progress:
         _run(progress, clock, [1], 1000)
-        _run(progress, clock, range(2, 30), 1)
-        _run(progress, clock, [30], 99)
-        assert progress.seconds == pytest.approx(1000 + 28 + 99)
+        _run(progress, clock, range(2, 30), usual)
+        _run(progress, clock, [30], slow)
+        assert progress.seconds == pytest.approx(1000 + 28 * usual + slow)
     assert "sleep" not in capsys.readouterr().out
+
+
+def test_a_minute_in_which_a_usual_training_was_stopped_does_not_count(tmp_path, clock):
+    with _progress(tmp_path) as progress:
+        _run(progress, clock, range(1, 30), 1.25)
+        _run(progress, clock, [30], 61.25)
+        assert progress.seconds == pytest.approx(30 * 1.25)
 
 
 def test_a_gpu_that_is_waited_for_in_one_of_ten_batches_is_no_sleep(tmp_path, clock, capsys):
