@@ -312,7 +312,7 @@ def test_what_gradio_offers_beyond_the_page_is_closed(attacked):
 
 def test_without_the_password_only_the_login_is_there(attacked):
     if not attacked.demo.app.auth:
-        pytest.skip("no password")
+        pytest.skip("no password")  # the page is attacked with one and without
     with httpx.Client(base_url=attacked.http.base_url, trust_env=False) as stranger:
         for path in ("config", "gradio_api/info", "gradio_api/heartbeat/abc"):
             assert stranger.get(f"/{path}").status_code == 401
