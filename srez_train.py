@@ -215,7 +215,7 @@ class Run:
             options.random_seed,
             open_cache(source, options.cache, self.bad_images),
             self.bad_images,
-            options.degrade if options.recipe == "modern" else 0.0,
+            options.degrade if options.recipe == "modern" else None,
         )
         totals = Totals(options.train_batches, options.train_time)
         batch, seconds = int(trainer.batch), float(trainer.seconds)

@@ -76,8 +76,7 @@ def write(generators, batch, options, commit):
 
 
 def _save_halved(generator, path):
-    """Saves the weights as Keras does, but in float16, except for the fixed kernel."""
-    fixed = modern.bicubic_layer().kernel_initializer.value.shape
+    """Saves the weights as Keras does, but in float16."""
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder, path.name)
         generator.save_weights(whole)
@@ -85,7 +84,7 @@ def _save_halved(generator, path):
 
             def copy(name, item):
                 if isinstance(item, h5py.Dataset):
-                    new[name] = item[()] if item.shape == fixed else item[()].astype(np.float16)
+                    new[name] = item[()].astype(np.float16)
 
             old.visititems(copy)
 

@@ -1,6 +1,10 @@
 """Makes images smaller by averaging, and larger by the interpolation that networks have to beat."""
 
+import math
+
+import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from srez_model import SCALE
 
@@ -23,3 +27,27 @@ def interpolate(low_res, method="bicubic"):
     """
     size = [SCALE * side for side in low_res.shape[1:3]]
     return tf.image.resize(low_res, size, method=method)
+
+
+def brought(image, side, exact, shift=(0.0, 0.0)):
+    """What is known of a square image [h, h, 3] in [0, 1] at a larger `side`: [side, side, 5].
+
+    As srez.modern.restore takes it, float32. Bicubic interpolation; if `exact`, then moved to
+    average to the image, whose side has to divide the larger one. `shift` is how far the image's
+    grid is moved to the right and down, in its pixels.
+    """
+    small = len(image)
+    edge = int(np.any(shift))
+    around = np.pad(image, ((edge, edge), (edge, edge), (0, 0)), mode="edge").astype(np.float32)
+    left, top = edge - np.asarray(shift)
+    box = (left, top, left + small, top + small)
+    known = np.empty((side, side, 5), np.float32)
+    for channel in range(3):
+        plane = Image.fromarray(around[..., channel])
+        known[..., channel] = plane.resize((side, side), Image.Resampling.BICUBIC, box=box)
+    if exact:
+        factor = side // small
+        averages = known[..., :3].reshape(small, factor, small, factor, 3).mean(axis=(1, 3))
+        known[..., :3] += (image - averages).repeat(factor, axis=0).repeat(factor, axis=1)
+    known[..., 3:] = math.log2(side / small), exact
+    return known
