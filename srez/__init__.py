@@ -43,7 +43,7 @@ def load(**options):
     """A srez.photo.model.Model, which stays loaded: model(images), model.enlarge(picture).
 
     `options` are those of --run infere, by the same names: weights, checkpoint_dir, fidelity,
-    consistent, faces, face, face_box, face_min, face_max, face_size.
+    consistent, faces, face, face_box, face_min, face_max, face_size, photo_scale.
 
     Raises:
         OSError: no such weights, or Keras is set to compute in another way.

@@ -107,7 +107,8 @@ class Modern:
     def gradients(self, known, high_res, batch, stage):
         """(scalars, the generator's gradients, the discriminator's), of one forward pass.
 
-        `known` [B, S, S, 5] is what `restore` takes. In the first stage the discriminator has none, and its scalars are those of chance.
+        `known` [B, S, S, 5] is what `restore` takes. In the first stage the discriminator has no
+        gradients, and its scalars are those of chance.
         """
         import tensorflow as tf  # here, for all else runs without it too
 
@@ -263,12 +264,12 @@ def restore(generator, known, training=False, factors=FACTORS):
 
     The planes of `known` are the face, interpolated to this side, in [0, 1]; log2 of its
     enlargement; and 1 if its squares of so many pixels average to the truth, or 0. In that case
-    the output is projected, so that its squares average to the same. Of `factors` may be left out
-    what doesn't occur, or doesn't divide the side.
+    the output is projected, so that its squares average to the same. `factors` are those that can
+    occur; what doesn't divide the side can't.
     """
     images = generator(known, training=training)
     missing = known[..., :3] - images
-    for factor in factors:
+    for factor in (factor for factor in factors if (known.shape[1] or 0) % factor == 0):
         is_of_it = ops.abs(known[:, :1, :1, 3:4] - math.log2(factor)) < 0.01
         exact = known[:, :1, :1, 4:] * ops.cast(is_of_it, known.dtype)
         images += exact * _nearest(_averages(missing, factor), factor)

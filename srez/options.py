@@ -253,6 +253,12 @@ class Options:
         values.whole(1),
         "A face that is narrower, in pixels, stays as it is: all of it would be invented.",
     )
+    photo_scale: int = _enlarging(
+        0,
+        values.whole(0, 4),
+        "How many times larger the photo becomes into which faces are put back. 0: so that at "
+        "least half of the faces keep all their pixels, at most 4 times.",
+    )
     face_size: str = _enlarging(
         "auto",
         values.one_of("auto", "64", "128"),

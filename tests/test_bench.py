@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bench.quality import degraded, peers
+from bench.quality import peers, sides
 from bench.speed import scaling, textbook
 from bench.speed import steps as speed
 from srez.options import Options
 from srez.pictures.image import write_image
-from srez.quality.metrics import lr_psnr
+from srez.run.weights import Networks
 from tests.conftest import ROOT
 
 ROUNDS = {
@@ -134,27 +134,30 @@ def test_the_page_on_clusters_is_that_of_the_measurements():
     assert scaling.page(found) == (ROOT / "docs" / "CLUSTER.md").read_text()
 
 
-def test_inputs_are_made_smaller_in_five_ways():
-    high_res = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
-    found = dict(degraded.ways(high_res))
-    averages = found["averages"]
-    np.testing.assert_allclose(
-        averages, high_res.reshape(2, 16, 4, 16, 4, 3).mean((2, 4)), atol=0.003
-    )
-    assert np.std(found["noise of 5 levels"] - averages) * 255 == pytest.approx(5.0, abs=0.3)
-    assert (np.rint(255 * found["nearest"]) == np.rint(255 * high_res[:, 2::4, 2::4])).all()
+def test_faces_are_made_smaller_and_worse_as_it_is_said():
+    faces = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
+    found = {way: sides.made_small(faces, way, 32) for way in sides.JUDGED}
+    averages = faces.reshape(2, 32, 4, 32, 4, 3).mean((2, 4))
+    assert np.abs(found["averages"] - averages).max() < 0.51
+    noise = found["noise"] - averages
+    assert noise.std() == pytest.approx(sides.NOISE, abs=0.3)
+    assert (found["nearest"] == faces[:, 2::4, 2::4]).all()
+    contrasts = {way: images.std() for way, images in found.items()}
+    assert contrasts["blur"] < 0.6 * contrasts["averages"] < contrasts["Lanczos"]
     for way, images in found.items():
-        assert images.dtype == np.float32 and images.shape == (2, 16, 16, 3)
-        assert way == "averages" or np.abs(images - averages).max() > 0.02
+        assert images.dtype == np.uint8 and images.shape == (2, 32, 32, 3)
+        assert way == "averages" or np.abs(images - averages).max() > 5
 
 
-def test_a_run_of_the_original_recipe_is_measured_with_and_without_the_projection(trained):
-    low_res = np.random.default_rng(0).random((2, 16, 16, 3), np.float32)
-    run = Options(checkpoint_dir=str(trained[0] / "checkpoint"), weights="ema")
-    found = dict(degraded.enlarged(low_res, run, is_exact=True))
-    assert list(found) == ["bicubic", "consistent on", "consistent off"]
-    errors = [lr_psnr(images / 255, low_res).mean() for images in list(found.values())[1:]]
-    assert errors[0] > errors[1] + 5
+def test_faces_of_every_side_are_compared_at_128_pixels():
+    networks = {0.0: Networks(Options(weights="shipped", fidelity=0.0))}
+    for side in (12, 50, 128):
+        small = np.full((1, side, side, 3), 128, np.uint8)
+        found = dict(sides.enlarged(small, networks))
+        assert list(found) == ["bicubic", "fidelity 0"]
+        assert {images.shape for images in found.values()} == {(1, 128, 128, 3)}
+        assert (found["bicubic"] == 128).all()
+        assert np.abs(found["fidelity 0"].astype(int) - 128).mean() < 8
 
 
 def _nearest(image, factor):

@@ -199,7 +199,7 @@ class Photo:
         one = photo.of_face(number, folder)
         part, output = self._written(dataclasses.replace(one, eyes=None), fidelity)
         result = read_image(one.job.target)
-        before = part.low_res.repeat(4, axis=0).repeat(4, axis=1)
+        before = part.plain[0]
         overlay = levels = None
         if len(output) > 1:
             picture, levels = _overlay(result, *output[1:])

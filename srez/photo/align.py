@@ -6,6 +6,7 @@ scale and a shift, which is all that aligning a face needs, are one product and 
 
 import cmath
 import math
+import statistics
 
 import numpy as np
 from PIL import Image
@@ -69,31 +70,41 @@ def align_face(image, eyes, side):
     rows = np.arange(top, bottom).clip(0, image.shape[0] - 1)
     columns = np.arange(left, right).clip(0, image.shape[1] - 1)
     region = Image.fromarray(image[rows][:, columns])
+    corner -= complex(left, top)
+    # An enlarged box is enlarged first, and then turned: where Pillow turns, its bicubic kernel is
+    # a sharper one than where it enlarges, which is what the networks know.
+    times = math.ceil(side / abs(across))
+    if times > 1:
+        region = region.resize(
+            (times * region.width, times * region.height), Image.Resampling.BICUBIC
+        )
     samples = min(math.ceil(abs(across) / side), MAX_SAMPLES)
-    step = across / (side * samples)
-    box = _warp(region, (side * samples, side * samples), step, corner - complex(left, top))
+    step = times * across / (side * samples)
+    box = _warp(region, (side * samples, side * samples), step, times * corner)
     squares = np.asarray(box, np.float32).reshape(side, samples, side, samples, 3)
     return squares.mean(axis=(1, 3)) / np.float32(255.0)
 
 
-def photo_enlargement(shape, eyes, sides):
+def photo_enlargement(shape, eyes, sides, scale=None):
     """How many times larger a photo of `shape` becomes, for results of `sides` pixels: 1 to 4.
 
-    `eyes` [n, 2, 2] are those of its faces; the one that is enlarged most decides. No photo becomes
-    larger than srez itself would read.
+    `eyes` [n, 2, 2] are those of its faces. `scale` is how many times it shall be; with None at
+    least half of the results keep all their pixels: one small face at the edge doesn't decide. No
+    photo becomes larger than srez itself would read.
     """
-    most = max(side / box_side(pair) for pair, side in zip(eyes, sides, strict=True))
+    needed = [side / box_side(pair) for pair, side in zip(eyes, sides, strict=True)]
+    wanted = scale or math.ceil(statistics.median_low(needed))
     fitting = math.isqrt(MAX_PIXELS // (shape[0] * shape[1]))
-    return max(min(math.ceil(most), MAX_ENLARGEMENT, fitting), 1)
+    return max(min(wanted, MAX_ENLARGEMENT, fitting), 1)
 
 
-def put_back(image, eyes, results):
+def put_back(image, eyes, results, scale=None):
     """A photo uint8 [H, W, 3] with its faces replaced by n results [S, S, 3] in [0, 1].
 
     `eyes` [n, 2, 2] are the faces' in the photo, which is enlarged by `photo_enlargement`. Towards
     the box's edge a result fades into the photo.
     """
-    times = photo_enlargement(image.shape, eyes, [len(result) for result in results])
+    times = photo_enlargement(image.shape, eyes, [len(result) for result in results], scale)
     photo = Image.fromarray(image)
     if times > 1:
         size = (times * photo.width, times * photo.height)

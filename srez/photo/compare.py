@@ -1,26 +1,28 @@
 """Results beside their inputs, and what of them is invented."""
 
+import dataclasses
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from srez.photo.align import box_corners
 from srez.photo.tiles import SAMPLE_SIDE, middle
 from srez.pictures.image import GAP, TITLE_HEIGHT, titled_grid, to_uint8
-from srez.pictures.resize import interpolate
 
 INVENTED_GAIN = 4  # in the map of what is invented: a quarter of the range is white
 _BOX = "rgb(255, 210, 0)"  # around a face
 _SIDE = 256  # pixels; a small picture is magnified to about that for the eye
 
 
-def comparison(inputs, outputs, numbers=()):
-    """(a grid, uint8, with a row for each input; how many of 255 levels are invented on average).
+def comparison(parts, outputs, numbers=()):
+    """(a grid, uint8, with a row for each part; how many of 255 levels are invented on average).
 
-    `inputs` are [h, w, 3], `outputs` for each of them a list of images [4h, 4w, 3], all in [0, 1]:
-    the result, and the faithful and the plausible one, if what is invented shall be shown.
-    `numbers` stand in the rows, if there are any: those of the faces, as in `with_boxes`.
+    `parts` are prepare.Parts, `outputs` for each of them a list of images in [0, 1]: the result,
+    and the faithful and the plausible one, if what is invented shall be shown. `numbers` stand in
+    the rows, if there are any: those of the faces, as in `with_boxes`.
     """
-    rows, levels = zip(*map(_row, inputs, outputs), strict=True)
+    rows, levels = zip(*map(_row, parts, outputs), strict=True)
+    inputs = [part.low_res for part in parts]
     sizes = {f"input {image.shape[1]}x{image.shape[0]}" for image in inputs}
     title = sizes.pop() if len(sizes) == 1 else "input"
     if max(side for image in inputs for side in image.shape) > SAMPLE_SIDE:
@@ -66,18 +68,18 @@ def _write_number(picture, place, number):
     draw.text(place, f" {number} ", "black", font)
 
 
-def _row(low_res, output):
+def _row(part, output):
     """A list of uint8 [1, H, W, 3]; how many of 255 levels are invented.
 
     It is input, bicubic interpolation and result, or in place of that a map of what is invented.
     """
-    low_res, result, *ends = middle(low_res[None], *(image[None] for image in output))
+    low_res, result, *ends = middle(part.low_res[None], *(image[None] for image in output))
+    plain = dataclasses.replace(part, low_res=low_res[0]).plain
     columns, levels = [result], 0.0
     if ends:
         gap = invented(*ends)
         columns.append((INVENTED_GAIN * gap).repeat(3, axis=3))
         levels = 255 * gap.mean()
-    plain = [interpolate(low_res, method).numpy() for method in ("nearest", "bicubic")]
     magnify = max(_SIDE // max(result.shape[1:3]), 1)
-    row = [to_uint8(image).repeat(magnify, 1).repeat(magnify, 2) for image in [*plain, *columns]]
-    return row, levels
+    columns = [*(image[None] for image in plain), *columns]
+    return [to_uint8(image).repeat(magnify, 1).repeat(magnify, 2) for image in columns], levels

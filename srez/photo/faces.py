@@ -43,6 +43,7 @@ class Item:
     found: tuple = ()  # the eyes of all faces in the photo, those that aren't enlarged among them
     alpha: np.ndarray | None = None  # uint8 [H, W] of a whole picture with holes
     exif: dict | None = None  # of a whole picture
+    photo_scale: int = 0  # how many times larger its photo becomes; 0: as its faces need it
     told: tuple = ()  # of each part's network, once it is used: texts by name
     job: Job | None = None  # where its results go
 
@@ -95,14 +96,14 @@ class Faces:
         return Item([part], f"{source}, {how}", is_grey(image), notes)
 
     def enlarge(self, items):
-        """Yields each item with a list for each part: each network's result [4h, 4w, 3]."""
+        """Yields each item with a list for each part: each network's result [h, w, 3]."""
         parts = [part for item in items for part in item.parts]
         outputs = [None] * len(parts)
-        for kind in sorted({part.kind for part in parts}):
+        for kind in dict.fromkeys(part.kind for part in parts):
             same = [number for number, part in enumerate(parts) if part.kind == kind]
-            low_res = np.stack([parts[number].low_res for number in same])
+            inputs = np.stack([parts[number].inputs for number in same])
             networks = self.networks.of(*kind[:2])
-            results = [upscale(network, low_res, self.at_once) for network in networks]
+            results = [upscale(network, inputs, self.at_once) for network in networks]
             for number, *of_part in zip(same, *results, strict=True):
                 outputs[number] = of_part
         outputs = iter(outputs)
@@ -141,7 +142,8 @@ class Faces:
         brought = " and ".join(sorted({part.brought for part in parts} - {""}))
         words = f"{source}: {_faces_in_words(widths, len(found))}"
         words += f", {brought}" if brought else ""
-        return Item(parts, words, is_grey(image), notes, tuple(numbers), eyes, found)
+        about = {"photo_scale": self.options.photo_scale}
+        return Item(parts, words, is_grey(image), notes, tuple(numbers), eyes, found, **about)
 
     def _choose(self, widths, source):
         """The numbers of the faces to enlarge, counted from 1, and lines on the others."""

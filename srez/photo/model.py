@@ -111,7 +111,9 @@ class Model:
             for result, part in zip(results, item.parts, strict=True)
         ]
         if item.eyes is not None or not faces:
-            photo = put_back(image, item.eyes, results) if faces else image
+            photo = image
+            if faces:
+                photo = put_back(image, item.eyes, results, item.photo_scale)
             return Enlarged(faces, with_alpha(photo, alpha))
         return Enlarged(faces, faces[0].image)
 

@@ -14,7 +14,7 @@ import tqdm
 
 from srez.console import counted, say
 from srez.files import printable
-from srez.photo.align import put_back, turns_upright
+from srez.photo.align import MAX_ENLARGEMENT, box_side, put_back, turns_upright
 from srez.photo.compare import comparison, with_boxes
 from srez.photo.faces import FACELESS_TIP, NAMED, NoFace, name_and_size
 from srez.photo.jobs import count_left, earlier_results
@@ -81,7 +81,7 @@ def _without_failures(pool, function, calls, failures):
 def write_results(item, outputs):
     """Writes an item's results and what belongs to them; returns what to say, texts of some lines.
 
-    `outputs` are for each part [4h, 4w, 3] of the network, and of the faithful and the plausible
+    `outputs` are for each part [h, w, 3] of the network, and of the faithful and the plausible
     one if asked for.
     """
     job = item.job
@@ -102,7 +102,7 @@ def write_results(item, outputs):
     compared = f"{printable(str(job.comparison))}: beside bicubic interpolation"
     lines = [item.words, f"  -> {named}", f"  -> {compared}"]
     numbers = item.numbers if len(item.found) > 1 else ()
-    grid, levels = comparison([part.low_res for part in item.parts], outputs, numbers)
+    grid, levels = comparison(item.parts, outputs, numbers)
     if item.eyes is not None:
         # Read again: to keep the photos of a whole folder would take too much memory.
         image, alpha = read_with_alpha(job.source)
@@ -122,12 +122,19 @@ def write_results(item, outputs):
 
 def _write_photo(item, results, image, alpha):
     """Writes the photo, uint8 [H, W, 3] with its alpha, its faces put back; returns words on it."""
-    photo = put_back(image, item.eyes, results)
+    photo = put_back(image, item.eyes, results, item.photo_scale)
     times = photo.shape[0] // image.shape[0]
     item.job.photo.parent.mkdir(exist_ok=True)
     about = _about(item.told, times, INVENTED)
     write_image(item.job.photo, photo, about, alpha, kept_exif(item.job.source))
     how = "" if times == 1 else f", {times} times as large"
+    smallest = min(map(box_side, item.eyes))
+    if (
+        not item.photo_scale
+        and times * smallest < max(map(len, results))
+        and times < MAX_ENLARGEMENT
+    ):
+        how += f" (--photo_scale {MAX_ENLARGEMENT} shows more of the smallest face)"
     return f"{name_and_size(item.job.photo, photo)}: the photo{how}, faces put back"
 
 

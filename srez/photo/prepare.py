@@ -5,20 +5,17 @@ And whether its pixels are what they seem to be, which only the picture itself c
 
 import dataclasses
 import functools
-import math
 
 import numpy as np
-import tensorflow as tf
 
+from srez.modern import FACTORS
 from srez.photo.align import align_face, box_corners, box_side
 from srez.photo.tiles import middle
 from srez.pictures.image import BOX_LEFT, BOX_TOP, celeba_box, centre_square
+from srez.pictures.resize import brought, interpolate, shrink, with_planes
 from srez.run.weights import BOX_SIZES, SMALL_FACE, choose_weights, upscale
 from srez_model import SCALE, area_downscale
 
-# From so many times the network's input on, plain interpolation of the whole face is nearer to the
-# truth: docs/QUALITY.md.
-TRUER = 1.5
 # Of exact averages, what the faithful network in the box would change is small: in the colours by
 # themselves, as a PSNR, and in the brightness beside the picture's own detail. Noise fails in the
 # colours, JPEG in both, nearest neighbour in the brightness: docs/QUALITY.md.
@@ -31,12 +28,14 @@ TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """What goes through a network: a picture or a face, `low_res` [h, w, 3] in [0, 1].
+    """A picture or a face, `low_res` [h, w, 3] in [0, 1], and what goes through a network for it.
 
     `size` is the side of the results of the network that it is for. With `consistent` "on", not
     "off", its result shall average back to it: its pixels are free of JPEG's blocks and of noise.
     `width` is in pixels that of the square from which `low_res` was made, `box` where that lies in
-    the picture: left, upper, right, lower. `tip` is what is good to know of the result, or "".
+    the picture: left, upper, right, lower. `known` is the face at the side of the result, as
+    srez.modern.restore takes it, or None: then `low_res` goes through a network that enlarges it
+    four times. `tip` is what is good to know of the result, or "".
     """
 
     low_res: np.ndarray
@@ -44,12 +43,34 @@ class Part:
     consistent: str
     width: int
     box: tuple
+    known: np.ndarray | None = None
     tip: str = ""
+
+    @property
+    def inputs(self):
+        """What goes through the network."""
+        return self.low_res if self.known is None else self.known
 
     @property
     def kind(self):
         """What the parts have in common that go through a network together."""
-        return self.size, self.consistent, self.low_res.shape
+        return self.size, None if self.known is not None else self.consistent, self.inputs.shape
+
+    @property
+    def plain(self):
+        """As large as its result, by [nearest neighbour, bicubic interpolation]; float32."""
+        [nearest], [bicubic] = (
+            interpolate(self.low_res[None], method, self.result_size).numpy()
+            for method in ("nearest", "bicubic")
+        )
+        return [nearest, bicubic if self.known is None else self.known[..., :3]]
+
+    @property
+    def result_size(self):
+        """The (height, width) of its result."""
+        if self.known is None:
+            return tuple(SCALE * side for side in self.low_res.shape[:2])
+        return self.known.shape[:2]
 
     @property
     def brought(self):
@@ -63,42 +84,73 @@ def picture_part(image, networks, seems_exact):
 
     A picture that is no larger than the largest network's input is taken as it is. A 178x218
     picture is taken for an aligned CelebA one: its box. From any other the largest centred square
-    is taken. These are averaged to the network's input. `seems_exact`, a function, tells whether
-    pixels that were taken as they are hold averages; averages over 2x2 pixels and more do anyway.
+    is taken. `seems_exact`, a function, tells whether pixels hold averages.
     """
     height, width, _ = image.shape
     side = max(height, width)
-    how, crop, corner = "taken as it is", image, (0, 0)
-    if side > networks.sizes[-1] // SCALE:
-        how, crop, corner = "the dataset's box", celeba_box(image), (BOX_LEFT, BOX_TOP)
-        if crop is None:
-            how, crop = "the centred square", centre_square(image)
-            corner = (width - len(crop)) // 2, (height - len(crop)) // 2
-        side = len(crop)
-    box = *corner, corner[0] + crop.shape[1], corner[1] + crop.shape[0]
-    size = networks.size_for(side)
-    low_res = tf.constant(crop[None], tf.float32) / 255.0
-    inputs = size // SCALE
-    if side > networks.sizes[-1] // SCALE:
-        low_res = tf.image.resize(low_res, (inputs, inputs), method="area")
-    low_res = low_res.numpy()[0]
-    consistent = networks.consistent(size, lambda: side >= 2 * inputs or seems_exact(low_res))
-    part = Part(low_res, size, consistent, side, box)
+    if side <= networks.sizes[-1] // SCALE:
+        size = networks.size_for(side)
+        low_res = image / np.float32(255.0)
+        consistent = networks.consistent(size, lambda: seems_exact(low_res))
+        return Part(low_res, size, consistent, side, (0, 0, width, height)), "taken as it is"
+    how, crop, corner = "the dataset's box", celeba_box(image), (BOX_LEFT, BOX_TOP)
+    if crop is None:
+        how, crop = "the centred square", centre_square(image)
+        corner = (width - len(crop)) // 2, (height - len(crop)) // 2
+    crop, side = crop / np.float32(255.0), len(crop)
+    box = *corner, corner[0] + side, corner[1] + side
+
+    def made_small(side):
+        return np.asarray(shrink(crop[None], side))[0]
+
+    def seems_exact_square():
+        return side in _exact_sides(networks.sizes[-1]) and seems_exact(crop)
+
+    part = _square_part(networks, side, box, made_small, brought, seems_exact_square)
     return part, ", ".join(filter(None, [how, part.brought]))
 
 
 def face_part(image, eyes, networks):
     """The Part that a face of a photo, uint8 [H, W, 3], is; `eyes` are [2, 2], in pixels."""
     width = round(box_side(eyes))
-    size = networks.size_for(width)
-    # Reduced as much as it is enlarged again, it has lost its noise and JPEG's blocks.
-    consistent = networks.consistent(size, lambda: width >= size)
-    inputs = size // SCALE
-    low_res = align_face(image, eyes, inputs)
-    tip = _tip(width, size, math.ceil(TRUER * inputs))
     corners = np.array(box_corners(eyes))
     box = tuple(map(round, (*corners.min(axis=0), *corners.max(axis=0))))
-    return Part(low_res, size, consistent, width, box, tip)
+
+    def taken(side):
+        return align_face(image, eyes, side)
+
+    def interpolated(low_res, size):
+        return with_planes(taken(size), size / len(low_res))
+
+    return _square_part(networks, width, box, taken, interpolated, lambda: False)
+
+
+def _square_part(networks, width, box, taken, interpolated, is_exact):
+    """The Part of a square which is `width` pixels wide.
+
+    `taken` gives it at a smaller side, or its own; `interpolated` what is known of that at a larger
+    one, if it isn't exact; `is_exact` tells whether it is.
+    """
+    size = networks.size_for(width)
+    consistent = networks.consistent(size, is_exact)
+    if not networks.restores(size):
+        return Part(taken(size // SCALE), size, consistent, width, box)
+    tip = ""
+    if width > size:
+        tip = f"A face of more than {size} pixels can't gain: it is made smaller first."
+    if consistent == "on":
+        sides = _exact_sides(size)
+        low_res = taken(max((side for side in sides if side <= width), default=min(sides)))
+        known = brought(low_res, size, exact=True)
+    else:
+        low_res = taken(min(width, size))
+        known = interpolated(low_res, size)
+    return Part(low_res, size, consistent, width, box, known, tip)
+
+
+def _exact_sides(size):
+    """The sides of what can be an exact average of a result."""
+    return [size // factor for factor in FACTORS if size % factor == 0]
 
 
 def looks_exact(low_res):
@@ -135,12 +187,3 @@ def _decibels(values):
 def _judge(size):
     weights = choose_weights("", "shipped", size)
     return weights.generator(fidelity=0.0, consistent="off")
-
-
-def _tip(width, size, least):
-    """What is good to know of the result of a face that is `width` pixels wide, or ""."""
-    if width > size:
-        return f"A face of more than {size} pixels can't gain: it is made smaller first."
-    if width >= least:
-        return f"A face of {least} pixels or more becomes sharper, not truer: docs/QUALITY.md."
-    return ""

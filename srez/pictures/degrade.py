@@ -15,7 +15,7 @@ from srez.pictures.resize import brought
 
 LEAST = 10 / 128  # of the result's side: the smallest face
 EXACT = {8: 0.3, 4: 0.45, 2: 0.25}  # of the exact ones so many are averages over such squares
-BLURRED, BLURS = 0.35, (0.3, 0.6, 1.8)  # so many are blurred, by pixels: least, most if tiny, most
+BLURRED, BLURS = 0.35, (0.3, 0.6, 1.8)  # so many are blurred: least, most if tiny, most
 KERNELS = (
     Image.Resampling.BOX,
     Image.Resampling.LANCZOS,
@@ -61,7 +61,7 @@ def _known(image, draw, share):
 
 
 def _blurred(image, draw, pixel):
-    """An image out of focus or moved while it was taken; a `pixel` of the face is so many of its."""
+    """An image out of focus, or moved; one pixel of the small face is `pixel` of its pixels."""
     least, tiny, most = BLURS
     size = draw.uniform(least, tiny + (most - tiny) / pixel) * pixel
     kind, angle = draw.integers(3), draw.uniform(0, np.pi)
@@ -80,7 +80,7 @@ def _blurred(image, draw, pixel):
 
 
 def _resampled(image, draw, small):
-    """An image made smaller to a side of `small` pixels, and how far its grid is moved, in these."""
+    """(an image made `small` pixels wide, how far its grid is moved, in these pixels)."""
     pixel = len(image) / small
     kernel = KERNELS[draw.integers(len(KERNELS))]
     first = small

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from srez_model import SCALE
@@ -13,6 +12,8 @@ def shrink(images, size):
     """Averages images [B, S, S, C] over areas: float32 [B, size, size, C]."""
     factor, rest = divmod(images.shape[1], size)
     if rest:
+        import tensorflow as tf  # here, for all else does without
+
         resized = tf.image.resize(images, (size, size), method="area")
         return tf.minimum(resized, tf.reduce_max(images))  # rounding may lead just above it
     # The same, but faster: adds every factor-th row, then column.
@@ -20,16 +21,19 @@ def shrink(images, size):
     return sum(rows[:, :, start::factor] for start in range(factor)) / factor**2
 
 
-def interpolate(low_res, method="bicubic"):
+def interpolate(low_res, method="bicubic", size=None):
     """Enlarges images [B, H, W, C] to float32 [B, 4H, 4W, C] by a method of tf.image.resize.
 
-    Bicubic and Lanczos interpolation may lead out of [0, 1].
+    Or to any other `size` (height, width). Bicubic and Lanczos interpolation may lead out of
+    [0, 1].
     """
-    size = [SCALE * side for side in low_res.shape[1:3]]
+    import tensorflow as tf
+
+    size = size or [SCALE * side for side in low_res.shape[1:3]]
     return tf.image.resize(low_res, size, method=method)
 
 
-def brought(image, side, exact, shift=(0.0, 0.0)):
+def brought(image, side, exact=False, shift=(0.0, 0.0)):
     """What is known of a square image [h, h, 3] in [0, 1] at a larger `side`: [side, side, 5].
 
     As srez.modern.restore takes it, float32. Bicubic interpolation; if `exact`, then moved to
@@ -41,13 +45,17 @@ def brought(image, side, exact, shift=(0.0, 0.0)):
     around = np.pad(image, ((edge, edge), (edge, edge), (0, 0)), mode="edge").astype(np.float32)
     left, top = edge - np.asarray(shift)
     box = (left, top, left + small, top + small)
-    known = np.empty((side, side, 5), np.float32)
-    for channel in range(3):
-        plane = Image.fromarray(around[..., channel])
-        known[..., channel] = plane.resize((side, side), Image.Resampling.BICUBIC, box=box)
+    planes = map(Image.fromarray, np.moveaxis(around, -1, 0))
+    planes = [each.resize((side, side), Image.Resampling.BICUBIC, box=box) for each in planes]
+    known = np.stack(planes, axis=-1)
     if exact:
         factor = side // small
-        averages = known[..., :3].reshape(small, factor, small, factor, 3).mean(axis=(1, 3))
-        known[..., :3] += (image - averages).repeat(factor, axis=0).repeat(factor, axis=1)
-    known[..., 3:] = math.log2(side / small), exact
-    return known
+        averages = known.reshape(small, factor, small, factor, 3).mean(axis=(1, 3))
+        known += (image - averages).repeat(factor, axis=0).repeat(factor, axis=1)
+    return with_planes(known, side / small, exact)
+
+
+def with_planes(image, enlargement, exact=False):
+    """An interpolated face [S, S, 3], as srez.modern.restore takes it: float32 [S, S, 5]."""
+    planes = np.full((*image.shape[:2], 2), (math.log2(enlargement), exact), np.float32)
+    return np.concatenate([image, planes], axis=-1, dtype=np.float32)

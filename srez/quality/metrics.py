@@ -80,9 +80,16 @@ def lr_psnr(images, low_res):
 def averages_back(image, low_res):
     """LR-PSNR of an image [sH, sW, C] in [0, 1] as 8 bits, against its input [H, W, C], in dB.
 
-    However large the image is, it takes little memory.
+    A square image may have any side from that of its input up; else s is whole. However large the
+    image is, it takes little memory.
     """
-    scale, errors = image.shape[0] // low_res.shape[0], []
+    scale, rest = divmod(image.shape[0], low_res.shape[0])
+    if rest:
+        from srez.pictures.resize import shrink  # here, for it needs TensorFlow
+
+        image = np.asarray(shrink(to_uint8(image[None]) / np.float32(255.0), len(low_res)))
+        return psnr(image, low_res[None])[0]
+    errors = []
     for top in range(0, len(low_res), STRIP):
         rows = low_res[None, top : top + STRIP]
         images = to_uint8(image[None, scale * top : scale * (top + STRIP)]) / np.float32(255.0)

@@ -93,9 +93,11 @@ def test_a_face_at_the_photos_border_is_put_back(eyes):
 @pytest.mark.parametrize(
     ("side", "times"), [(10, 4), (16, 4), (21, 4), (22, 3), (32, 2), (63, 2), (64, 1), (500, 1)]
 )
-def test_the_photo_becomes_as_large_as_its_smallest_face_needs(side, times):
-    eyes = np.array([[[0, 0], [side * 39 / 128, 0]], [[0, 0], [300, 0]]])
-    assert srez.photo.align.photo_enlargement((300, 400, 3), eyes, [64, 64]) == times
+def test_the_photo_becomes_as_large_as_its_face_needs(side, times):
+    eyes = np.array([[[0, 0], [side * 39 / 128, 0]]])
+    assert srez.photo.align.photo_enlargement((300, 400, 3), eyes, [64]) == times
+    for scale in (1, 2, 4):
+        assert srez.photo.align.photo_enlargement((300, 400, 3), eyes, [64], scale) == scale
 
 
 def test_no_photo_becomes_larger_than_srez_would_read():
@@ -115,9 +117,13 @@ def test_an_enlarged_photo_holds_the_result_in_full():
     assert np.abs(found - result)[20:44, 20:44].mean() < 0.1
 
 
-def test_the_largest_enlargement_decides():
-    eyes = np.array([[[0, 0], [20 * 39 / 128, 0]], [[0, 0], [50 * 39 / 128, 0]]])
-    assert srez.photo.align.photo_enlargement((300, 400, 3), eyes, [40, 128]) == 3
+@pytest.mark.parametrize(
+    ("sides", "times"), [((20, 50), 3), ((20, 200), 1), ((20, 40, 200), 4), ((20, 100, 200), 2)]
+)
+def test_at_least_half_of_the_faces_keep_all_their_pixels(sides, times):
+    eyes = np.array([[[0, 0], [side * 39 / 128, 0]] for side in sides])
+    results = [128] * len(sides)
+    assert srez.photo.align.photo_enlargement((300, 400, 3), eyes, results) == times
 
 
 def test_the_box_of_eyes_is_that_which_they_came_from():
