@@ -206,12 +206,12 @@ def test_missing_packages_of_peers_are_named_with_what_installs_them(monkeypatch
         peers.load_peers()
 
 
-def test_peers_get_the_averages_in_8_bits(monkeypatch):
+def test_peers_get_the_averages_in_8_bits():
     high_res = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
     means = high_res.reshape(2, 16, 4, 16, 4, 3).mean((2, 4))
-    monkeypatch.setattr(peers, "enlarged", lambda *given, **more: [("bicubic", None)])
-    found = dict(peers.everything(peers.averages(high_res), Options(), {"as it is": np.array}))
-    assert list(found) == ["bicubic", "as it is"]
+    options = Options(weights="shipped", consistent="on")
+    found = dict(peers.everything(peers.averages(high_res), options, {"as it is": np.array}))
+    assert list(found) == ["bicubic", "fidelity 0", "fidelity 1", "as it is"]
     assert found["as it is"].dtype == np.uint8
     np.testing.assert_allclose(found["as it is"] / 255, means, atol=0.502 / 255)
 

@@ -21,7 +21,7 @@ from srez.options import Options
 from srez.photo.align import align_face
 from srez.photo.prepare import looks_exact
 from srez.pictures.image import titled_grid, to_uint8, write_image
-from srez.pictures.resize import brought, interpolate
+from srez.pictures.resize import brought, interpolate, shrink
 from srez.quality.descriptors import descriptors, find_faces
 from srez.run.weights import BOX_SIZES, Networks, upscale
 
@@ -66,6 +66,8 @@ def main(dataset, count=None):
 
 def made_small(images, way, side):
     """Images uint8 [N, S, S, 3] made smaller and worse: uint8 [N, side, side, 3]."""
+    if way == AVERAGES:
+        return to_uint8(shrink(images / np.float32(255), side))
     if way == "blur":
         width = BLUR * images.shape[1] / side
         images = to_uint8(gaussian_filter(images / np.float32(255), (0, width, width, 0)))
