@@ -21,6 +21,8 @@ from srez.files import sha256, write_text
 from srez.run.checkpoint import batch_of, newest_checkpoint, read_run, restore
 from srez.run.weights import BOX
 
+BITS = 8
+
 
 def main(folder, commit):
     """Writes the box anew for the sizes that were trained."""
@@ -76,7 +78,10 @@ def write(generators, batch, options, commit):
 
 
 def _save_halved(generator, path):
-    """Saves the weights as Keras does, but in float16."""
+    """Saves the weights as Keras does, but in float16, with BITS significant bits.
+
+    They are trained in bfloat16, which has no more, and so a wheel packs them to three quarters.
+    """
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder, path.name)
         generator.save_weights(whole)
@@ -84,9 +89,15 @@ def _save_halved(generator, path):
 
             def copy(name, item):
                 if isinstance(item, h5py.Dataset):
-                    new[name] = item[()].astype(np.float16)
+                    new[name] = _rounded(item[()].astype(np.float16))
 
             old.visititems(copy)
+
+
+def _rounded(values):
+    """float16 values with BITS significant bits."""
+    last = np.uint16(1 << (11 - BITS))  # float16 has 11
+    return ((values.view(np.uint16) + last // 2) // last * last).view(np.float16)
 
 
 if __name__ == "__main__":

@@ -83,31 +83,35 @@ def picture_part(image, networks, seems_exact):
     """The Part that a picture, uint8 [H, W, 3], is for the run.weights.Networks; how, in words.
 
     A picture that is no larger than the largest network's input is taken as it is. A 178x218
-    picture is taken for an aligned CelebA one: its box. From any other the largest centred square
-    is taken. `seems_exact`, a function, tells whether pixels hold averages.
+    picture is taken for one of the dataset: its box is averaged to what training enlarges. From any
+    other the largest centred square is taken. `seems_exact`, a function, tells whether pixels hold
+    averages.
     """
     height, width, _ = image.shape
-    side = max(height, width)
+    pixels, side = image / np.float32(255.0), max(height, width)
     if side <= networks.sizes[-1] // SCALE:
         size = networks.size_for(side)
-        low_res = image / np.float32(255.0)
-        consistent = networks.consistent(size, lambda: seems_exact(low_res))
-        return Part(low_res, size, consistent, side, (0, 0, width, height)), "taken as it is"
-    how, crop, corner = "the dataset's box", celeba_box(image), (BOX_LEFT, BOX_TOP)
-    if crop is None:
-        how, crop = "the centred square", centre_square(image)
-        corner = (width - len(crop)) // 2, (height - len(crop)) // 2
-    crop, side = crop / np.float32(255.0), len(crop)
-    box = *corner, corner[0] + side, corner[1] + side
+        consistent = networks.consistent(size, lambda: seems_exact(pixels))
+        return Part(pixels, size, consistent, side, (0, 0, width, height)), "taken as it is"
+    if (crop := celeba_box(pixels)) is not None:
+        side, size = len(crop), networks.sizes[-1]
+        low_res = np.asarray(shrink(crop[None], size // SCALE))[0]
+        box = BOX_LEFT, BOX_TOP, BOX_LEFT + side, BOX_TOP + side
+        part = Part(low_res, size, networks.consistent(size, lambda: True), side, box)
+        return part, f"the dataset's box, {part.brought}"
+    crop = centre_square(pixels)
+    side = len(crop)
+    left, top = (width - side) // 2, (height - side) // 2
 
-    def made_small(side):
+    def taken(side):
         return np.asarray(shrink(crop[None], side))[0]
 
-    def seems_exact_square():
+    def is_exact():
         return side in _exact_sides(networks.sizes[-1]) and seems_exact(crop)
 
-    part = _square_part(networks, side, box, made_small, brought, seems_exact_square)
-    return part, ", ".join(filter(None, [how, part.brought]))
+    box = left, top, left + side, top + side
+    part = _square_part(networks, side, box, taken, brought, is_exact)
+    return part, ", ".join(filter(None, ["the centred square", part.brought]))
 
 
 def face_part(image, eyes, networks):
