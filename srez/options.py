@@ -119,8 +119,8 @@ class Options:
     degrade: float = _learning(
         0.6,
         values.SHARE,
-        "Share of the training pictures whose input is degraded, as small faces in photos are: "
-        "resampled, noisy, packed as JPEG.",
+        "Share of the training pictures that become faces as photos have them: of any size, "
+        "blurred, resampled, noisy, packed as JPEG. The others become exact averages.",
         recipe="modern",
     )
     learning_beta1: float = _original(0.5, values.BELOW_1, "Adam's beta1.")
@@ -245,8 +245,7 @@ class Options:
     face_max: int = _enlarging(
         0,
         values.whole(0),
-        "A face that is wider, in pixels, stays as it is. 0: the side of the results. From 48 "
-        "pixels on (24 by a network for 16x16), a face becomes sharper, but not truer.",
+        "A face that is wider, in pixels, stays as it is. 0: the side of the results.",
     )
     face_min: int = _enlarging(
         12,
