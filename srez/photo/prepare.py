@@ -13,8 +13,8 @@ from srez.photo.align import align_face, box_corners, box_side
 from srez.photo.tiles import middle
 from srez.pictures.image import BOX_LEFT, BOX_TOP, celeba_box, centre_square
 from srez.pictures.resize import brought, interpolate, shrink, with_planes
-from srez.run.weights import BOX_SIZES, SMALL_FACE, choose_weights, upscale
-from srez_model import SCALE, area_downscale
+from srez.run.weights import BOX_SIZES, SMALL_FACE, choose_weights, restorer, upscale
+from srez_model import SCALE
 
 # Of exact averages, what the faithful network in the box would change is small: in the colours by
 # themselves, as a PSNR, and in the brightness beside the picture's own detail. Noise fails in the
@@ -164,16 +164,12 @@ def looks_exact(low_res):
     change of it.
     """
     [[low_res]] = middle(low_res[None])
-    if min(low_res.shape[:2]) < LEAST_SIDE:
-        return True
-    size = BOX_SIZES[0] if max(low_res.shape[:2]) < SMALL_FACE else BOX_SIZES[-1]
-    [result] = upscale(_judge(size), low_res[None])
-    return bool(_exactness(low_res, result).min() >= 0)
+    return min(low_res.shape[:2]) < LEAST_SIDE or bool(_exactness(low_res).min() >= 0)
 
 
-def _exactness(low_res, result):
+def _exactness(low_res):
     """How many dB a picture is above the limits for colours and for brightness, [2]."""
-    averages = np.asarray(area_downscale(result[None]))[0]
+    averages = _averages_without_projection(low_res)
     (brightness, *colours), (detail, *_) = (
         np.moveaxis(image @ TO_YCC.T, -1, 0) for image in (averages - low_res, low_res)
     )
@@ -183,11 +179,26 @@ def _exactness(low_res, result):
     return np.array([colours - LEAST_COLOUR, max(beside_detail, brightness - NOTHING)])
 
 
+def _averages_without_projection(low_res):
+    """What a picture becomes, enlarged by the faithful network and averaged again: [h, w, 3]."""
+    side = max(low_res.shape[:2])
+    largest = BOX_SIZES[-1]
+    if low_res.shape[:2] == (largest // 2, largest // 2):
+        known = brought(low_res, largest)
+        [result] = upscale(_judge(largest, is_of_half=True), known[None])
+    else:
+        size = BOX_SIZES[0] if side < SMALL_FACE else largest
+        [result] = upscale(_judge(size), low_res[None])
+    return np.asarray(shrink(result[None], len(low_res)))[0]
+
+
 def _decibels(values):
     return -10 * np.log10(np.mean(np.square(values)) + 1e-10)
 
 
 @functools.cache
-def _judge(size):
+def _judge(size, is_of_half=False):
     weights = choose_weights("", "shipped", size)
+    if is_of_half:
+        return restorer(weights.between(0.0), size)
     return weights.generator(fidelity=0.0, consistent="off")
