@@ -9,7 +9,10 @@ import tensorflow as tf
 from bench.quality import peers, sides
 from bench.speed import scaling, textbook
 from bench.speed import steps as speed
+from bench.weights import pictures
+from srez.modern import PLANES
 from srez.options import Options
+from srez.pictures.augment import augment
 from srez.pictures.image import write_image
 from srez.run.weights import Networks
 from tests.conftest import ROOT
@@ -158,6 +161,35 @@ def test_faces_of_every_side_are_compared_at_128_pixels():
         assert {images.shape for images in found.values()} == {(1, 128, 128, 3)}
         assert (found["bicubic"] == 128).all()
         assert np.abs(found["fidelity 0"].astype(int) - 128).mean() < 8
+
+
+def test_without_tensorflow_pictures_are_augmented_in_the_same_way():
+    images = np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
+    images[0, :8] = 0.5  # a grey pixel has no saturation
+    draws = np.random.default_rng(1).random((4, 4), np.float32)
+    np.testing.assert_allclose(pictures.augment(images, draws), augment(images, draws), atol=1e-6)
+
+
+def _maker(count, **options):
+    crops = pictures.Shared((count, 144, 144, 3), np.uint8)
+    crops.array[:] = np.arange(count)[:, None, None, None]
+    return pictures.Maker(crops, Options(recipe="modern", **options))
+
+
+def test_a_batch_is_made_from_its_number_alone():
+    makers = [_maker(5, batch_size=2, degrade=0.5, random_seed=seed) for seed in (0, 0, 1)]
+    batch, again, other = (maker.make(7) for maker in makers)
+    assert batch.shape == (2, 64, 64, PLANES + 3) and batch.dtype == np.float32
+    np.testing.assert_array_equal(batch, again)
+    assert (batch != other).any() and (batch != makers[0].make(8)).any()
+
+
+def test_each_epoch_has_each_picture_once_in_an_order_of_its_own():
+    maker = _maker(5, batch_size=2)
+    order = [place for number in range(5) for place in maker._order(number, 5)]
+    first, second = order[:5], order[5:]
+    assert sorted(first) == sorted(second) == list(range(5))
+    assert first != second
 
 
 def _nearest(image, factor):

@@ -57,6 +57,7 @@ def write(generators, batch, options, commit):
     """Writes the two `generators`, by name, trained to a `batch` with such `options`, and sums."""
     source = open_source(options["dataset"])
     stem = f"faces{options['sample_size']}"
+    names = [Path(word).name for word in options["dataset"].split(",")]
     BOX.mkdir(exist_ok=True)
     for name, generator in generators.items():
         _save_halved(generator, BOX / f"{stem}_{name}.weights.h5")
@@ -68,7 +69,7 @@ def write(generators, batch, options, commit):
             "fingerprint": source.fingerprint,
             "contents": source.contents,
         },
-        "options": options | {"dataset": Path(options["dataset"]).name},
+        "options": options | {"dataset": ",".join(names)},
     }
     write_text(BOX / f"{stem}.json", json.dumps(about, indent=2) + "\n")
     files = sorted(path for path in BOX.iterdir() if path.name.startswith("faces"))
