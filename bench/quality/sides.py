@@ -14,7 +14,6 @@ import sys
 import numpy as np
 import skimage.data
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from bench.shared import ROOT, load_faces, measured, save_chart, write_table
 from srez.options import Options
@@ -69,8 +68,12 @@ def made_small(images, way, side):
     if way == AVERAGES:
         return to_uint8(shrink(images / np.float32(255), side))
     if way == "blur":
+        import scipy.ndimage
+
         width = BLUR * images.shape[1] / side
-        images = to_uint8(gaussian_filter(images / np.float32(255), (0, width, width, 0)))
+        images = to_uint8(
+            scipy.ndimage.gaussian_filter(images / np.float32(255), (0, width, width, 0))
+        )
     kernels = {"bicubic": "BICUBIC", "Lanczos": "LANCZOS", "nearest": "NEAREST"}
     kernel = Image.Resampling[kernels.get(way, "BOX")]
     pictures = [Image.fromarray(image).resize((side, side), kernel) for image in images]

@@ -7,8 +7,6 @@ import io
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
-from scipy.signal import fftconvolve
 
 from srez.pictures.image import to_uint8
 from srez.pictures.resize import brought
@@ -74,9 +72,11 @@ def _blurred(image, draw, pixel):
     else:
         along, beside = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
         kernel = (1 - abs(beside)).clip(0) * (2 * size + 0.5 - abs(along)).clip(0, 1)
+    import scipy.signal  # here, for it takes a second to import, and most have no use for it
+
     around = np.pad(image, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
     kernel = (kernel / kernel.sum()).astype(np.float32)[..., None]
-    return fftconvolve(around, kernel, mode="valid", axes=(0, 1))
+    return scipy.signal.fftconvolve(around, kernel, mode="valid", axes=(0, 1))
 
 
 def _resampled(image, draw, small):
@@ -100,7 +100,9 @@ def _resampled(image, draw, small):
 def _noisy(image, draw):
     noise = draw.standard_normal(image.shape, np.float32)
     if draw.random() < SMOOTH:
-        noise = gaussian_filter(noise, (*2 * [draw.uniform(0.5, 1.0)], 0))
+        import scipy.ndimage  # here, as above
+
+        noise = scipy.ndimage.gaussian_filter(noise, (*2 * [draw.uniform(0.5, 1.0)], 0))
         noise /= noise.std() + 1e-6
     return (image + draw.uniform(0.0, NOISES) * noise).round().clip(0, 255).astype(np.uint8)
 
