@@ -12,11 +12,10 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from srez.modern import PLANES
 from srez.pictures.augment import augmented_pair
 from srez.pictures.bad import BadImages, NoPictures
 from srez.pictures.crop import CROP_SHAPE, WIGGLE, cut, decode, decode_alone, encoded_crop
-from srez.pictures.degrade import known_of
+from srez.pictures.degrade import DRAWS, degrade
 from srez.seeds import AUGMENTATION, DEGRADATION, batch_seed
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
@@ -31,8 +30,7 @@ class Batches:
     A batch is (low_res [B, S/4, S/4, 3], high_res [B, S, S, 3]), float32 in [0, 1], with B =
     batch_size and S = sample_size. Place p = batch * B + i of the order is picture p mod n of a
     permutation of `files` made for epoch p // n: batches straddle epochs, nothing is dropped.
-    low_res are averages of high_res. With a share `degraded` a batch is (known [B, S, S, 5],
-    high_res), as pictures.degrade makes it: that share is degraded.
+    low_res are averages of high_res, but for a share `degraded` of them, which are degraded.
 
     All batches are made by one graph. It reads pictures from the source, or from a
     pictures.cache.Cache. A picture that turns out bad is noted in `bad_images`, and the graph runs
@@ -48,7 +46,7 @@ class Batches:
         random_seed,
         cache=None,
         bad_images=None,
-        degraded=None,
+        degraded=0.0,
     ):
         self.source = source
         self.files = np.asarray(files, np.int64)
@@ -124,17 +122,16 @@ class Batches:
             crops = tf.ensure_shape(crops, [end - first, *CROP_SHAPE])
         boxes = cut(crops, offsets[first:end])
         low_res, high_res = augmented_pair(boxes, draws[:, first:end], self.sample_size)
-        if self.degraded is None:
-            return low_res, high_res
-        small = functools.partial(self._known, first=first)
-        known = tf.numpy_function(small, [high_res, batch], tf.float32, stateful=False)
-        return tf.ensure_shape(known, [*high_res.shape[:3], PLANES]), high_res
+        if self.degraded:
+            low_res = self._degrade(low_res, high_res, batch, share)
+        return low_res, high_res
 
-    def _known(self, high_res, batch, first):
-        """What is known of pictures from place `first` of a batch on, once they are small."""
-        places = range(first, first + len(high_res))
-        seeds = [(self.random_seed, DEGRADATION, int(batch), place) for place in places]
-        return known_of(high_res, seeds, self.degraded)
+    def _degrade(self, low_res, high_res, batch, share):
+        first, end = share
+        seed = batch_seed(self.random_seed, DEGRADATION, batch)
+        draws = tf.random.stateless_uniform([self.batch_size, DRAWS], seed)
+        noise = tf.random.stateless_normal([self.batch_size, *low_res.shape[1:]], seed)
+        return degrade(low_res, high_res, self.degraded, draws[first:end], noise[first:end])
 
     def _order(self, batch):
         """Which of the `files` [B] are in a batch."""

@@ -119,25 +119,24 @@ class Trainer:
         kept = {name: getattr(self.recipe, name) for name in networks}
         return kept | {"batch": self.batch, "seconds": self.seconds}
 
-    def train_step(self, inputs, high_res):
+    def train_step(self, low_res, high_res):
         """Updates both networks from one forward pass; returns scalars by TensorBoard name.
 
-        `inputs`, low_res [B, S/4, S/4, 3] or for the recipe modern what is known [B, S, S, 5], and
-        high_res [B, S, S, 3] are float32: the batch, or of several processes' batch this one's
-        share.
+        low_res [B, H, W, 3] and high_res [B, 4H, 4W, 3] are float32 in [0, 1]: the batch, or of
+        several processes' batch this one's share.
         """
         stage = self.recipe.stage(int(self.batch))
-        return self._step(*self.replicas.share_out(inputs, high_res), stage)
+        return self._step(*self.replicas.share_out(low_res, high_res), stage)
 
-    def _train_step(self, inputs, high_res, stage):
+    def _train_step(self, low_res, high_res, stage):
         step = functools.partial(self._replica_step, stage=stage)
-        scalars = self.replicas.run(step, inputs, high_res)
+        scalars = self.replicas.run(step, low_res, high_res)
         self.batch.assign_add(1)
         self._move_averages(stage)
         return scalars
 
-    def _replica_step(self, inputs, high_res, stage):
-        scalars, *gradients = self.gradients(inputs, high_res, stage)
+    def _replica_step(self, low_res, high_res, stage):
+        scalars, *gradients = self.gradients(low_res, high_res, stage)
         optimizers = self.generator_optimizer, self.discriminator_optimizer
         for optimizer, of_network in zip(optimizers, gradients, strict=True):
             if of_network:
@@ -145,9 +144,9 @@ class Trainer:
         self.replicas.average_statistics(self.generator, self.discriminator)
         return self.replicas.mean(scalars)
 
-    def gradients(self, inputs, high_res, stage=1):
+    def gradients(self, low_res, high_res, stage=1):
         """(scalars, the generator's gradients, the discriminator's) of the recipe."""
-        return self.recipe.gradients(inputs, high_res, self.batch, stage)
+        return self.recipe.gradients(low_res, high_res, self.batch, stage)
 
     def _move_averages(self, stage):
         for average, network, decay in self.recipe.averages(tf.cast(self.batch, tf.float32), stage):
@@ -216,7 +215,7 @@ class Run:
             options.random_seed,
             open_cache(source, options.cache, self.bad_images),
             self.bad_images,
-            options.degrade if options.recipe == "modern" else None,
+            options.degrade if options.recipe == "modern" else 0.0,
         )
         totals = Totals(options.train_batches, options.train_time)
         batch, seconds = int(trainer.batch), float(trainer.seconds)
@@ -291,10 +290,10 @@ class Run:
         with progress, contextlib.closing(self.batches.iterate(batch, share)) as batches:
             while not stop:
                 with progress.waiting():
-                    inputs, high_res = next(batches)
-                scalars = trainer.train_step(inputs, high_res)
+                    low_res, high_res = next(batches)
+                scalars = trainer.train_step(low_res, high_res)
                 batch += 1
-                self.latest.append(inputs)
+                self.latest.append(low_res)
                 self.watch.note(batch, scalars)
                 if shown := progress.advance(batch, scalars):
                     self._check(batch)

@@ -1,10 +1,10 @@
 """The modern recipe: its networks, losses and schedules.
 
-The generator sees a face that was brought to the side of the result, however small it was, and is
-told how small that was. It adds detail. If the face was an exact average, the output is projected:
-its squares average to what is known again, and the generator learns through that. In the first
-stage of a training it learns to be true to the pixels (L1). In the second one it also learns to be
-plausible, against a discriminator, and to be like the real picture in the discriminator's features.
+The generator adds detail to bicubic interpolation. Where the input is exact, its output is then
+projected, so that each 4x4 square averages to its input pixel, and it learns through that. In the
+first stage of a training it learns to be true to the pixels (L1). In the second one it also learns
+to be plausible, against a discriminator, and to be like the real picture in the discriminator's
+features.
 
 Networks and losses are made of Keras' layers and operations alone, so that they run on each of its
 backends.
@@ -18,17 +18,14 @@ from keras import layers, ops
 from srez.options import ADVERSARIAL_BATCHES
 from srez_model import SCALE, area_downscale, bicubic_layer
 
-FACTORS = (2, 4, 8)  # exact averages are of squares of so many pixels along each side
-PLANES = 5  # of what is known: colours, log2 of the enlargement, and whether it is exact
-UNITS = (128, 96, 64)  # channels of the generator at a quarter, half and the whole of the side
-PASSING = (64, 32)  # channels that pass the trunk by, at half and the whole of the side
-RES_BLOCKS = 12  # residual blocks at a quarter of the side
+UNITS = (128, 96, 64)  # channels of the generator at the input's size, twice and four times that
+RES_BLOCKS = 12  # residual blocks at the input's size
 SMALL = 1e-3  # standard deviation of initial weights that end a residual: it starts as nothing
-# Input pixels around a place that the output there depends on, in fours of the result's: 25
-# convolutions of 3x3 at a quarter of the side, an upscaling and 2 at half of it (2), one and 2 at
-# the whole (1); and what the interpolation before them looks at (2).
-RADIUS = 30
+# Input pixels around a place that the generator's output there depends on: 25 convolutions of 3x3
+# at the input's resolution, an upscaling and 2 at twice that (2), one and 2 at four times it (1).
+RADIUS = 28
 PROJECTION_RADIUS = 0  # it stays within the pixel
+ROUNDING = 0.6 / 255  # an input that is so near to the averages is exact, rounded to 8 bits
 UPSCALE_KERNEL = 6  # as many weights as a 3x3 convolution to 4 times the channels has
 
 # (channels, stride) of the discriminator's convolutions.
@@ -41,8 +38,6 @@ LEAK = 0.2  # of leaky ReLU
 FAITHFUL, ADVERSARIAL = 1, 2  # the stages
 ENDS = ("faithful", "average")  # of the fidelity scale: what each stage leaves
 FAITHFUL_RATE, GENERATOR_RATE, DISCRIMINATOR_RATE = 4e-4, 1.5e-4, 3e-4  # learning rates
-START = 100  # batches in which a rate rises from 0, so that nothing that was learned is lost
-GOING_ON = 0.5  # of the generator's rates, for one that begins with trained weights
 BETAS = (0.5, 0.99)  # Adam's
 MAX_DECAY, WARM_UP = 0.999, 20  # of the weights' average; batches after which it is half of that
 SHARES = {"adversarial": 1.0, "features": 2.0}  # norms of gradients at the output, over that of L1
@@ -81,10 +76,9 @@ class Modern:
         self.discriminator = build_discriminator(options.sample_size, options.precision)
         self.average = build_generator(options.precision)
         self.faithful = build_generator(options.precision)  # the average as the first stage left it
-        factor = GOING_ON if options.weights == "shipped" else 1.0
-        rates = factor * FAITHFUL_RATE, factor * GENERATOR_RATE
         self.generator_optimizer = _adam(
-            self.generator, FallingRates(rates, (self.l1_batches, adversarial_batches))
+            self.generator,
+            FallingRates((FAITHFUL_RATE, GENERATOR_RATE), (self.l1_batches, adversarial_batches)),
         )
         self.discriminator_optimizer = _adam(
             self.discriminator, FallingRates((DISCRIMINATOR_RATE,), (adversarial_batches,))
@@ -104,16 +98,16 @@ class Modern:
         moves = [(self.average, self.generator, self.decay(batch))]
         return moves if stage == ADVERSARIAL else [*moves, (self.faithful, self.average, 0.0)]
 
-    def gradients(self, known, high_res, batch, stage):
+    def gradients(self, low_res, high_res, batch, stage):
         """(scalars, the generator's gradients, the discriminator's), of one forward pass.
 
-        `known` [B, S, S, 5] is what `restore` takes. In the first stage the discriminator has no
-        gradients, and its scalars are those of chance.
+        In the first stage the discriminator has none, and its scalars are those of chance.
         """
         import tensorflow as tf  # here, for all else runs without it too
 
         with tf.GradientTape() as tape:
-            generated = restore(self.generator, known, training=True)
+            exact = is_exact(low_res, high_res)
+            generated = enlarge(self.generator, low_res, exact, training=True)
         l1_loss, gradient = l1(generated, high_res)
         scalars = {
             "loss/gene_l1_loss": l1_loss,
@@ -176,10 +170,7 @@ class Modern:
 
 
 class FallingRates(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rates, one after another for so many `batches`: the second half falls to 0.
-
-    Each rises from 0 first, in the batches of START.
-    """
+    """Learning rates, one after another for so many `batches`: the second half falls to 0."""
 
     def __init__(self, rates, batches):
         self.rates, self.batches = rates, batches
@@ -190,8 +181,7 @@ class FallingRates(keras.optimizers.schedules.LearningRateSchedule):
         value, start = 0.0, 0
         for rate, batches in zip(self.rates, self.batches, strict=True):
             left = 1.0 - (step - start) / max(batches, 1)
-            rise = ops.minimum((step - start + 1.0) / START, 1.0)
-            value = ops.where(step >= start, rate * rise * ops.clip(2.0 * left, 0.0, 1.0), value)
+            value = ops.where(step >= start, rate * ops.clip(2.0 * left, 0.0, 1.0), value)
             start += batches
         return value
 
@@ -242,72 +232,49 @@ def feature_loss(features):
 
 def free(images):
     """That part of images [B, 4H, 4W, C] which doesn't change the averages of 4x4 squares."""
-    return images - _nearest(area_downscale(images), SCALE)
+    return images - _nearest(area_downscale(images))
 
 
-def brought(low_res, exact):
-    """What is known of images low_res [B, H, W, 3] in [0, 1] at 4 times their side: `known`.
-
-    [B, 4H, 4W, 5]: bicubic interpolation, then two planes, log2 of the enlargement and `exact`.
-    That is whether the images are averages of 4x4 squares: 0s and 1s [B, 1, 1, 1], or a number for
-    all. For these the interpolation is moved to average to them, too.
-    """
-    bicubic = bicubic_layer()
-    images = bicubic(low_res) / bicubic(ops.ones_like(low_res))
-    images += exact * _nearest(low_res - area_downscale(images), SCALE)
-    ones = ops.ones_like(images[..., :1])
-    return ops.concatenate([images, math.log2(SCALE) * ones, exact * ones], axis=-1)
+def is_exact(low_res, high_res):
+    """Which inputs [B, H, W, 3] are the averages of images [B, 4H, 4W, 3]: 0 or 1, [B, 1, 1, 1]."""
+    errors = ops.abs(area_downscale(high_res) - low_res)
+    return ops.cast(ops.max(errors, axis=(1, 2, 3), keepdims=True) < ROUNDING, low_res.dtype)
 
 
-def restore(generator, known, training=False, factors=FACTORS):
-    """Maps what is known [B, S, S, 5] of faces to float32 images [B, S, S, 3], about in [0, 1].
-
-    The planes of `known` are the face, interpolated to this side, in [0, 1]; log2 of its
-    enlargement; and 1 if its squares of so many pixels average to the truth, or 0. In that case
-    the output is projected, so that its squares average to the same. `factors` are those that can
-    occur; what doesn't divide the side can't.
-    """
-    images = generator(known, training=training)
-    missing = known[..., :3] - images
-    for factor in (factor for factor in factors if (known.shape[1] or 0) % factor == 0):
-        is_of_it = ops.abs(known[:, :1, :1, 3:4] - math.log2(factor)) < 0.01
-        exact = known[:, :1, :1, 4:] * ops.cast(is_of_it, known.dtype)
-        images += exact * _nearest(_averages(missing, factor), factor)
-    return images
-
-
-def enlarge(generator, low_res, exact):
+def enlarge(generator, low_res, exact, training=False):
     """Maps low_res [B, H, W, 3] in [0, 1] to float32 images [B, 4H, 4W, 3], about in [0, 1].
 
-    `exact` is as for `brought`. Any height and width.
+    `exact` is which inputs are the averages of 4x4 squares: 0s and 1s [B, 1, 1, 1], or a number for
+    all. For these the output is projected, so that its squares average to them, too.
     """
     exact = exact * ops.ones_like(low_res[:, :1, :1, :1])
-    return restore(generator, brought(low_res, exact), factors=(SCALE,))
+    images = generator([low_res, exact], training=training)
+    return images + exact * _nearest(low_res - area_downscale(images))
 
 
 def build_generator(precision="float32"):
-    """Maps what is known [B, H, W, 5] of pictures to images [B, H, W, 3], as `restore` says.
+    """Maps low_res [B, H, W, 3] in [0, 1] and `exact` [B, 1, 1, 1] to images, as `enlarge` says.
 
-    Fully convolutional: any height and width that 4 divides. Most of the work is done at a quarter
-    of the side. The convolutions compute in `precision`, "float32" or "bfloat16".
+    Fully convolutional: any height and width. The convolutions compute in `precision`, "float32" or
+    "bfloat16".
     """
     policy = _policy(precision)
     width, middle, last = UNITS
-    at_half, at_whole = PASSING
-    known = keras.Input((None, None, PLANES))
-    # A fold of 4x4 pixels into channels and a 3x3 convolution of these are one convolution.
-    first = x = _conv2d(known, width, policy, kernel=12, strides=4)
+    low_res, exact = keras.Input((None, None, 3)), keras.Input((1, 1, 1))
+    plane = exact * ops.ones_like(low_res[..., :1])
+    first = x = _conv2d(ops.concatenate([low_res, plane], axis=-1), width, policy)
     for _ in range(RES_BLOCKS):
         x = _residual_block(x, policy)
     x = _upscale(x + first, middle, policy)
-    x = _residual_block(_passed_by(x, known, at_half, 2, policy), policy)
-    x = _upscale(x, last, policy)
-    x = layers.ReLU(dtype=policy)(_passed_by(x, known, at_whole, 1, policy))
+    x = _residual_block(x, policy)
+    x = layers.ReLU(dtype=policy)(_upscale(x, last, policy))
     x = layers.ReLU(dtype=policy)(_conv2d(x, last, policy))
     detail = layers.Activation("linear", dtype=keras.config.floatx())(
         _conv2d(x, 3, policy, stddev=SMALL)
     )
-    return keras.Model(known, known[..., :3] + detail, name="generator")
+    bicubic = bicubic_layer()
+    images = bicubic(low_res) / bicubic(ops.ones_like(low_res)) + detail
+    return keras.Model([low_res, exact], images, name="generator")
 
 
 def build_discriminator(size, precision="float32"):
@@ -335,20 +302,8 @@ def build_discriminator(size, precision="float32"):
     return keras.Model(images, [logits, *features], name="discriminator")
 
 
-def _nearest(images, factor):
-    return layers.UpSampling2D(factor, dtype=keras.config.floatx())(images)
-
-
-def _averages(images, factor):
-    return ops.average_pool(images, factor, factor, data_format="channels_last")
-
-
-def _passed_by(x, known, units, strides, policy):
-    """Adds to x what is known in full: what the trunk, at a quarter of the side, may lose."""
-    way = layers.ReLU(dtype=policy)(
-        _conv2d(known, units, policy, kernel=3 * strides, strides=strides)
-    )
-    return x + _conv2d(way, x.shape[-1], policy, stddev=SMALL)
+def _nearest(images):
+    return layers.UpSampling2D(SCALE, dtype=keras.config.floatx())(images)
 
 
 def _residual_block(x, policy):
@@ -369,10 +324,10 @@ def _upscale(x, units, policy):
     )(x)
 
 
-def _conv2d(x, units, policy, kernel=3, strides=1, stddev=None):
+def _conv2d(x, units, policy, strides=1, stddev=None):
     weights = keras.initializers.RandomNormal(stddev=stddev) if stddev else "he_normal"
     return layers.Conv2D(
-        units, kernel, strides, padding="same", kernel_initializer=weights, dtype=policy
+        units, 3, strides, padding="same", kernel_initializer=weights, dtype=policy
     )(x)
 
 

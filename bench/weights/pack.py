@@ -1,8 +1,8 @@
 """Packs a dataset for bench.weights.gpu: python3 -m bench.weights.pack DATASET FILE.
 
-DATASET are JPEGs aligned as CelebA's: a zip, or several, A.zip,B.zip. FILE, a .npz, gets the blocks
-of its training and validation pictures in which all boxes lie, cut without loss. Needs jpegtran
-(Debian: libjpeg-turbo-progs).
+DATASET are CelebA's aligned pictures. FILE, a .npz, gets the JPEG blocks of its training and
+validation pictures in which all boxes lie, cut without loss; resampling as matrices; and the odds
+of srez.pictures.degrade. Needs jpegtran (Debian: libjpeg-turbo-progs).
 """
 
 import subprocess
@@ -12,14 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from srez.console import say
 from srez.data.source import open_source
-from srez.data.split import MAX_VALIDATION, split_source
+from srez.data.split import split_source
 from srez.options import Options
+from srez.pictures import degrade
 from srez.pictures.crop import BOX_LEFT, BOX_TOP, MARGIN_SIDE, WIGGLE
+from srez.run.weights import BOX_SIZES
+from srez_model import SCALE
 
 MCU = 16  # pixels: JPEG with halved colours is cut without loss along such lines
+ODDS = ("SMALLER", "SMALLEST", "NOISY", "MAX_NOISE", "PACKED", "QUALITIES")
 
 
 def main(dataset, path):
@@ -27,13 +32,14 @@ def main(dataset, path):
     options = Options(dataset=dataset)
     source = open_source(dataset)
     split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
-    arrays = {"MARGIN_SIDE": MARGIN_SIDE}
-    subsets = {"train": split.train, "validation": split.validation[:MAX_VALIDATION]}
-    for name, numbers in subsets.items():
+    arrays = {name: getattr(degrade, name) for name in ODDS} | {"MARGIN_SIDE": MARGIN_SIDE}
+    for name in ("train", "validation"):
         with ThreadPoolExecutor() as pool:
-            files = list(pool.map(lambda number: _cut(source.read(number)), numbers))
+            files = list(pool.map(lambda number: _cut(source.read(number)), getattr(split, name)))
         arrays[name] = np.frombuffer(b"".join(files), np.uint8)
         arrays[f"{name}_ends"] = np.cumsum([len(file) for file in files])
+    for size in BOX_SIZES:
+        arrays[f"matrices{size}"] = _matrices(size)
     np.savez(path, **arrays)
     say(f"Wrote {path}, {Path(path).stat().st_size / 1e6:.0f} MB.")
 
@@ -48,6 +54,19 @@ def _cut(data):
         file.write(data)
         file.flush()
         return subprocess.run((*command, file.name), check=True, capture_output=True).stdout
+
+
+def _matrices(size):
+    """How a side is resampled, [kernels, first sides, size / 4, size]: degrade._resampled's."""
+    low = size // SCALE
+    columns = tf.eye(size)[:, :, None, None]  # a picture of one column for each place in it
+
+    def matrix(method, first):
+        image = tf.image.resize(columns, (first, 1), method, antialias=method != "area")
+        return tf.transpose(tf.image.resize(image, (low, 1), "bicubic")[:, :, 0, 0])
+
+    firsts = range(round(degrade.SMALLEST * low), low + 1)
+    return np.stack([[matrix(method, first) for first in firsts] for method in degrade.KERNELS])
 
 
 if __name__ == "__main__":

@@ -198,8 +198,10 @@ class Photo:
         folder = self._visitors.fresh(request.session_hash)
         one = photo.of_face(number, folder)
         part, output = self._written(dataclasses.replace(one, eyes=None), fidelity)
+        from srez.pictures.resize import interpolate
+
         result = read_image(one.job.target)
-        before = part.plain[0]
+        [before] = interpolate(part.known[None], "nearest", result.shape[:2]).numpy()
         overlay = levels = None
         if len(output) > 1:
             picture, levels = _overlay(result, *output[1:])
@@ -234,7 +236,7 @@ def _in_words(photo, part, result, levels):
     lines = [photo.words]
     if part.tip:
         lines.append(f"**{part.tip}**")
-    lines.append(trueness([averages_back(result, part.low_res)]))
+    lines.append(trueness([averages_back(result, part.known)]))
     if levels is not None:
         lines.append(
             f"**The details are invented**, {levels:.1f} of 255 levels on average: plausible, "

@@ -1,13 +1,12 @@
 """Results beside their inputs, and what of them is invented."""
 
-import dataclasses
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from srez.photo.align import box_corners
 from srez.photo.tiles import SAMPLE_SIDE, middle
 from srez.pictures.image import GAP, TITLE_HEIGHT, titled_grid, to_uint8
+from srez.pictures.resize import interpolate
 
 INVENTED_GAIN = 4  # in the map of what is invented: a quarter of the range is white
 _BOX = "rgb(255, 210, 0)"  # around a face
@@ -21,8 +20,8 @@ def comparison(parts, outputs, numbers=()):
     and the faithful and the plausible one, if what is invented shall be shown. `numbers` stand in
     the rows, if there are any: those of the faces, as in `with_boxes`.
     """
-    rows, levels = zip(*map(_row, parts, outputs), strict=True)
-    inputs = [part.low_res for part in parts]
+    inputs = [part.known for part in parts]
+    rows, levels = zip(*map(_row, inputs, outputs), strict=True)
     sizes = {f"input {image.shape[1]}x{image.shape[0]}" for image in inputs}
     title = sizes.pop() if len(sizes) == 1 else "input"
     if max(side for image in inputs for side in image.shape) > SAMPLE_SIDE:
@@ -68,18 +67,19 @@ def _write_number(picture, place, number):
     draw.text(place, f" {number} ", "black", font)
 
 
-def _row(part, output):
+def _row(known, output):
     """A list of uint8 [1, H, W, 3]; how many of 255 levels are invented.
 
     It is input, bicubic interpolation and result, or in place of that a map of what is invented.
     """
-    low_res, result, *ends = middle(part.low_res[None], *(image[None] for image in output))
-    plain = dataclasses.replace(part, low_res=low_res[0]).plain
+    known, result, *ends = middle(known[None], *(image[None] for image in output))
     columns, levels = [result], 0.0
     if ends:
         gap = invented(*ends)
         columns.append((INVENTED_GAIN * gap).repeat(3, axis=3))
         levels = 255 * gap.mean()
     magnify = max(_SIDE // max(result.shape[1:3]), 1)
-    columns = [*(image[None] for image in plain), *columns]
+    size = result.shape[1:3]
+    plain = [interpolate(known, method, size).numpy() for method in ("nearest", "bicubic")]
+    columns = [*plain, *columns]
     return [to_uint8(image).repeat(magnify, 1).repeat(magnify, 2) for image in columns], levels

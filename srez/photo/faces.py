@@ -96,16 +96,16 @@ class Faces:
         return Item([part], f"{source}, {how}", is_grey(image), notes)
 
     def enlarge(self, items):
-        """Yields each item with a list for each part: each network's result [h, w, 3]."""
+        """Yields each item with a list for each part: each network's result [4h, 4w, 3]."""
         parts = [part for item in items for part in item.parts]
         outputs = [None] * len(parts)
-        for kind in dict.fromkeys(part.kind for part in parts):
+        for kind in sorted({part.kind for part in parts}):
             same = [number for number, part in enumerate(parts) if part.kind == kind]
-            inputs = np.stack([parts[number].inputs for number in same])
+            low_res = np.stack([parts[number].low_res for number in same])
             networks = self.networks.of(*kind[:2])
-            results = [upscale(network, inputs, self.at_once) for network in networks]
+            results = [upscale(network, low_res, self.at_once) for network in networks]
             for number, *of_part in zip(same, *results, strict=True):
-                outputs[number] = of_part
+                outputs[number] = list(map(parts[number].result, of_part))
         outputs = iter(outputs)
         for item in items:
             yield item.with_told(self.networks), list(itertools.islice(outputs, len(item.parts)))

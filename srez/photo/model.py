@@ -107,7 +107,7 @@ class Model:
         [(item, outputs)] = self._faces.enlarge([item])
         results = [to_grey(output[0]) if item.is_grey else output[0] for output in outputs]
         faces = [
-            Face(with_alpha(result), part.box, float(averages_back(result, part.low_res)))
+            Face(with_alpha(result), part.box, float(averages_back(result, part.known)))
             for result, part in zip(results, item.parts, strict=True)
         ]
         if item.eyes is not None or not faces:

@@ -81,7 +81,7 @@ def _without_failures(pool, function, calls, failures):
 def write_results(item, outputs):
     """Writes an item's results and what belongs to them; returns what to say, texts of some lines.
 
-    `outputs` are for each part [h, w, 3] of the network, and of the faithful and the plausible
+    `outputs` are for each part [4h, 4w, 3] of the network, and of the faithful and the plausible
     one if asked for.
     """
     job = item.job
@@ -92,7 +92,7 @@ def write_results(item, outputs):
     results = [result for result, *_ in outputs]
     targets, errors = job.targets(item.numbers), []
     for target, part, told, result in zip(targets, item.parts, item.told, results, strict=True):
-        errors.append(averages_back(result, part.low_res))
+        errors.append(averages_back(result, part.known))
         is_exact = target.suffix.lower() == ".png"
         comment = f"{INVENTED} {trueness(errors[-1:])}" if is_exact else INVENTED
         about = _about([told], SCALE, comment)

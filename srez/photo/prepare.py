@@ -1,20 +1,21 @@
 """What goes through a network: a face or a picture, brought to the size that it takes.
 
-And whether its pixels are what they seem to be, which only the picture itself can tell.
+And what the picture itself tells: whether its pixels are what they seem to be, and what more of a
+face is known than the network sees.
 """
 
 import dataclasses
 import functools
+import math
 
 import numpy as np
 
-from srez.modern import FACTORS
 from srez.photo.align import align_face, box_corners, box_side
 from srez.photo.tiles import middle
 from srez.pictures.image import BOX_LEFT, BOX_TOP, celeba_box, centre_square
-from srez.pictures.resize import brought, interpolate, shrink, with_planes
-from srez.run.weights import BOX_SIZES, SMALL_FACE, choose_weights, restorer, upscale
-from srez_model import SCALE
+from srez.pictures.resize import resized, shrink
+from srez.run.weights import BOX_SIZES, SMALL_FACE, choose_weights, upscale
+from srez_model import SCALE, area_downscale
 
 # Of exact averages, what the faithful network in the box would change is small: in the colours by
 # themselves, as a PSNR, and in the brightness beside the picture's own detail. Noise fails in the
@@ -22,20 +23,24 @@ from srez_model import SCALE
 LEAST_COLOUR, LEAST_BRIGHTNESS = 44.0, 14.7  # dB
 NOTHING = 50.0  # dB: who sees that? Plain pictures have no detail to compare with
 LEAST_SIDE = 8  # pixels; fewer tell nothing
+# What is known of a larger face, chosen on validation faces: docs/QUALITY.md.
+BLURRED, SHARP = 0.84, 0.90  # sharpness beside the result's at the same side: nothing, all is kept
+DETAIL = 300 / 255  # noise that a clean face of one pixel seems to have; one of N seems to have 1/N
+WINDOW = 5  # pixels, in which noise and detail are told apart
+MEDIAN = 0.6745  # of the absolute values of normal noise, in standard deviations
 # Brightness, and two differences of colour, as JPEG has them (ITU-T T.871).
 TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A picture or a face, `low_res` [h, w, 3] in [0, 1], and what goes through a network for it.
+    """What goes through a network: a picture or a face, `low_res` [h, w, 3] in [0, 1].
 
     `size` is the side of the results of the network that it is for. With `consistent` "on", not
     "off", its result shall average back to it: its pixels are free of JPEG's blocks and of noise.
     `width` is in pixels that of the square from which `low_res` was made, `box` where that lies in
-    the picture: left, upper, right, lower. `known` is the face at the side of the result, as
-    srez.modern.restore takes it, or None: then `low_res` goes through a network that enlarges it
-    four times. `tip` is what is good to know of the result, or "".
+    the picture: left, upper, right, lower. `seen` [s, s, 3] is the square itself, at most as large
+    as the result, or None if `low_res` is all of it. `tip` is what is good to know, or "".
     """
 
     low_res: np.ndarray
@@ -43,39 +48,27 @@ class Part:
     consistent: str
     width: int
     box: tuple
-    known: np.ndarray | None = None
+    seen: np.ndarray | None = None
     tip: str = ""
 
     @property
-    def inputs(self):
-        """What goes through the network."""
-        return self.low_res if self.known is None else self.known
+    def known(self):
+        """All that is known of it, [h, w, 3] in [0, 1]."""
+        return self.low_res if self.seen is None else self.seen
+
+    def result(self, output):
+        """The result [H, W, 3] in [0, 1] for what the network gave."""
+        return output if self.seen is None else keep_known(output, self.seen)
 
     @property
     def kind(self):
         """What the parts have in common that go through a network together."""
-        return self.size, None if self.known is not None else self.consistent, self.inputs.shape
-
-    @property
-    def plain(self):
-        """As large as its result, by [nearest neighbour, bicubic interpolation]; float32."""
-        [nearest], [bicubic] = (
-            interpolate(self.low_res[None], method, self.result_size).numpy()
-            for method in ("nearest", "bicubic")
-        )
-        return [nearest, bicubic if self.known is None else self.known[..., :3]]
-
-    @property
-    def result_size(self):
-        """The (height, width) of its result."""
-        if self.known is None:
-            return tuple(SCALE * side for side in self.low_res.shape[:2])
-        return self.known.shape[:2]
+        return self.size, self.consistent, self.low_res.shape
 
     @property
     def brought(self):
-        """In words what `low_res` was brought to, or "" if it was taken as it is."""
-        side = max(self.low_res.shape)
+        """In words what it was brought to, or "" if it was taken as it is."""
+        side = max(self.known.shape)
         return f"brought to {side}x{side}" if self.width != side else ""
 
 
@@ -83,78 +76,81 @@ def picture_part(image, networks, seems_exact):
     """The Part that a picture, uint8 [H, W, 3], is for the run.weights.Networks; how, in words.
 
     A picture that is no larger than the largest network's input is taken as it is. A 178x218
-    picture is taken for one of the dataset: its box is averaged to what training enlarges. From any
-    other the largest centred square is taken. `seems_exact`, a function, tells whether pixels hold
-    averages.
+    picture is taken for one of the dataset: its box is averaged to that input, as in training. From
+    any other the largest centred square is taken. `seems_exact`, a function, tells whether pixels
+    that were taken as they are hold averages; averages over 2x2 pixels and more do anyway.
     """
     height, width, _ = image.shape
-    pixels, side = image / np.float32(255.0), max(height, width)
-    if side <= networks.sizes[-1] // SCALE:
-        size = networks.size_for(side)
-        consistent = networks.consistent(size, lambda: seems_exact(pixels))
-        return Part(pixels, size, consistent, side, (0, 0, width, height)), "taken as it is"
-    if (crop := celeba_box(pixels)) is not None:
-        side, size = len(crop), networks.sizes[-1]
-        low_res = np.asarray(shrink(crop[None], size // SCALE))[0]
-        box = BOX_LEFT, BOX_TOP, BOX_LEFT + side, BOX_TOP + side
-        part = Part(low_res, size, networks.consistent(size, lambda: True), side, box)
-        return part, f"the dataset's box, {part.brought}"
-    crop = centre_square(pixels)
-    side = len(crop)
-    left, top = (width - side) // 2, (height - side) // 2
+    side = max(height, width)
+    how, crop, corner = "taken as it is", image, (0, 0)
+    most, is_square = networks.sizes[-1] // SCALE, False
+    if side > most:
+        how, crop, corner = "the dataset's box", celeba_box(image), (BOX_LEFT, BOX_TOP)
+        if is_square := crop is None:
+            how, crop = "the centred square", centre_square(image)
+            corner = (width - len(crop)) // 2, (height - len(crop)) // 2
+        side = len(crop)
+    box = *corner, corner[0] + crop.shape[1], corner[1] + crop.shape[0]
+    size = networks.size_for(side)
+    inputs, pixels = size // SCALE, crop / np.float32(255.0)
 
-    def taken(side):
-        return np.asarray(shrink(crop[None], side))[0]
+    def averaged(side):
+        return np.asarray(shrink(pixels[None], side))[0]
 
-    def is_exact():
-        return side in _exact_sides(networks.sizes[-1]) and seems_exact(crop)
-
-    box = left, top, left + side, top + side
-    part = _square_part(networks, side, box, taken, brought, is_exact)
-    return part, ", ".join(filter(None, ["the centred square", part.brought]))
+    low_res = averaged(inputs) if side > most else pixels
+    consistent = networks.consistent(size, lambda: side >= 2 * inputs or seems_exact(low_res))
+    seen = averaged(min(side, size)) if is_square and side > most else None
+    part = Part(low_res, size, consistent, side, box, seen)
+    return part, ", ".join(filter(None, [how, part.brought]))
 
 
 def face_part(image, eyes, networks):
     """The Part that a face of a photo, uint8 [H, W, 3], is; `eyes` are [2, 2], in pixels."""
     width = round(box_side(eyes))
+    size = networks.size_for(width)
+    # Reduced as much as it is enlarged again, it has lost its noise and JPEG's blocks.
+    consistent = networks.consistent(size, lambda: width >= size)
+    inputs = size // SCALE
+    low_res = align_face(image, eyes, inputs)
+    seen = align_face(image, eyes, min(width, size)) if width > inputs else None
+    tip = f"A face of more than {size} pixels is made smaller first." if width > size else ""
     corners = np.array(box_corners(eyes))
     box = tuple(map(round, (*corners.min(axis=0), *corners.max(axis=0))))
-
-    def taken(side):
-        return align_face(image, eyes, side)
-
-    def interpolated(low_res, size):
-        return with_planes(taken(size), size / len(low_res))
-
-    return _square_part(networks, width, box, taken, interpolated, lambda: False)
+    return Part(low_res, size, consistent, width, box, seen, tip)
 
 
-def _square_part(networks, width, box, taken, interpolated, is_exact):
-    """The Part of a square which is `width` pixels wide.
+def keep_known(output, seen):
+    """What a network gave, [S, S, 3] in [0, 1], with all that is known of its face in it.
 
-    `taken` gives it at a smaller side, or its own; `interpolated` what is known of that at a larger
-    one, if it isn't exact; `is_exact` tells whether it is.
+    `seen` [s, s, 3] is the face, of which the network saw a smaller version. The idea of srez's L1
+    term, at the face's own side: what the output, made that small, lacks of the face is enlarged
+    and added. Left out is what seems to be noise (Wiener's filter on what is lacking), and all of
+    it where the output made small is sharper than the face: that is blurred.
     """
-    size = networks.size_for(width)
-    consistent = networks.consistent(size, is_exact)
-    if not networks.restores(size):
-        return Part(taken(size // SCALE), size, consistent, width, box)
-    tip = ""
-    if width > size:
-        tip = f"A face of more than {size} pixels can't gain: it is made smaller first."
-    if consistent == "on":
-        sides = _exact_sides(size)
-        low_res = taken(max((side for side in sides if side <= width), default=min(sides)))
-        known = brought(low_res, size, exact=True)
-    else:
-        low_res = taken(min(width, size))
-        known = interpolated(low_res, size)
-    return Part(low_res, size, consistent, width, box, known, tip)
+    made_small = resized(output, len(seen))
+    lacking = seen - made_small
+    noise = _noise(seen)
+    if noise:
+        import scipy.ndimage  # here, for it takes a second to import, and most have no noise
+
+        power = scipy.ndimage.uniform_filter(np.square(lacking).mean(axis=-1), WINDOW)[..., None]
+        lacking *= 1 - np.minimum(noise**2 / np.maximum(power, 1e-12), 1)
+    sharpness = _sharpness(seen) / max(_sharpness(made_small), 1e-6)
+    lacking *= np.clip((sharpness - BLURRED) / (SHARP - BLURRED), 0, 1)
+    return (output + resized(lacking, len(output))).clip(0, 1)
 
 
-def _exact_sides(size):
-    """The sides of what can be an exact average of a result."""
-    return [size // factor for factor in FACTORS if size % factor == 0]
+def _noise(seen):
+    """The standard deviation of a face's noise, beyond what a clean one's detail passes for."""
+    even = len(seen) // 2 * 2
+    down = seen[0:even:2, :even] - seen[1:even:2, :even]
+    diagonal = (down[:, 0::2] - down[:, 1::2]) / 2  # Haar's
+    found = np.median(np.abs(diagonal), axis=(0, 1)).mean() / MEDIAN
+    return math.sqrt(max(found**2 - (DETAIL / len(seen)) ** 2, 0.0))
+
+
+def _sharpness(image):
+    return sum(np.abs(np.diff(image, axis=axis)).mean() for axis in (0, 1))
 
 
 def looks_exact(low_res):
@@ -164,12 +160,16 @@ def looks_exact(low_res):
     change of it.
     """
     [[low_res]] = middle(low_res[None])
-    return min(low_res.shape[:2]) < LEAST_SIDE or bool(_exactness(low_res).min() >= 0)
+    if min(low_res.shape[:2]) < LEAST_SIDE:
+        return True
+    size = BOX_SIZES[0] if max(low_res.shape[:2]) < SMALL_FACE else BOX_SIZES[-1]
+    [result] = upscale(_judge(size), low_res[None])
+    return bool(_exactness(low_res, result).min() >= 0)
 
 
-def _exactness(low_res):
+def _exactness(low_res, result):
     """How many dB a picture is above the limits for colours and for brightness, [2]."""
-    averages = _averages_without_projection(low_res)
+    averages = np.asarray(area_downscale(result[None]))[0]
     (brightness, *colours), (detail, *_) = (
         np.moveaxis(image @ TO_YCC.T, -1, 0) for image in (averages - low_res, low_res)
     )
@@ -179,26 +179,11 @@ def _exactness(low_res):
     return np.array([colours - LEAST_COLOUR, max(beside_detail, brightness - NOTHING)])
 
 
-def _averages_without_projection(low_res):
-    """What a picture becomes, enlarged by the faithful network and averaged again: [h, w, 3]."""
-    side = max(low_res.shape[:2])
-    largest = BOX_SIZES[-1]
-    if low_res.shape[:2] == (largest // 2, largest // 2):
-        known = brought(low_res, largest)
-        [result] = upscale(_judge(largest, is_of_half=True), known[None])
-    else:
-        size = BOX_SIZES[0] if side < SMALL_FACE else largest
-        [result] = upscale(_judge(size), low_res[None])
-    return np.asarray(shrink(result[None], len(low_res)))[0]
-
-
 def _decibels(values):
     return -10 * np.log10(np.mean(np.square(values)) + 1e-10)
 
 
 @functools.cache
-def _judge(size, is_of_half=False):
+def _judge(size):
     weights = choose_weights("", "shipped", size)
-    if is_of_half:
-        return restorer(weights.between(0.0), size)
     return weights.generator(fidelity=0.0, consistent="off")

@@ -1,8 +1,7 @@
 """Makes images smaller by averaging, and larger by the interpolation that networks have to beat."""
 
-import math
-
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from srez_model import SCALE
@@ -12,8 +11,6 @@ def shrink(images, size):
     """Averages images [B, S, S, C] over areas: float32 [B, size, size, C]."""
     factor, rest = divmod(images.shape[1], size)
     if rest:
-        import tensorflow as tf  # here, for all else does without
-
         resized = tf.image.resize(images, (size, size), method="area")
         return tf.minimum(resized, tf.reduce_max(images))  # rounding may lead just above it
     # The same, but faster: adds every factor-th row, then column.
@@ -27,35 +24,15 @@ def interpolate(low_res, method="bicubic", size=None):
     Or to any other `size` (height, width). Bicubic and Lanczos interpolation may lead out of
     [0, 1].
     """
-    import tensorflow as tf
-
     size = size or [SCALE * side for side in low_res.shape[1:3]]
     return tf.image.resize(low_res, size, method=method)
 
 
-def brought(image, side, exact=False, shift=(0.0, 0.0)):
-    """What is known of a square image [h, h, 3] in [0, 1] at a larger `side`: [side, side, 5].
+def resized(image, side):
+    """A square image [h, h, C] at another side by bicubic interpolation: float32 [side, side, C].
 
-    As srez.modern.restore takes it, float32. Bicubic interpolation; if `exact`, then moved to
-    average to the image, whose side has to divide the larger one. `shift` is how far the image's
-    grid is moved to the right and down, in its pixels.
+    Pillow's: where it makes smaller, the kernel is as much larger.
     """
-    small = len(image)
-    edge = int(np.any(shift))
-    around = np.pad(image, ((edge, edge), (edge, edge), (0, 0)), mode="edge").astype(np.float32)
-    left, top = edge - np.asarray(shift)
-    box = (left, top, left + small, top + small)
-    planes = map(Image.fromarray, np.moveaxis(around, -1, 0))
-    planes = [each.resize((side, side), Image.Resampling.BICUBIC, box=box) for each in planes]
-    known = np.stack(planes, axis=-1)
-    if exact:
-        factor = side // small
-        averages = known.reshape(small, factor, small, factor, 3).mean(axis=(1, 3))
-        known += (image - averages).repeat(factor, axis=0).repeat(factor, axis=1)
-    return with_planes(known, side / small, exact)
-
-
-def with_planes(image, enlargement, exact=False):
-    """An interpolated face [S, S, 3], as srez.modern.restore takes it: float32 [S, S, 5]."""
-    planes = np.full((*image.shape[:2], 2), (math.log2(enlargement), exact), np.float32)
-    return np.concatenate([image, planes], axis=-1, dtype=np.float32)
+    planes = map(Image.fromarray, np.moveaxis(np.asarray(image, np.float32), -1, 0))
+    size = (side, side)
+    return np.stack([each.resize(size, Image.Resampling.BICUBIC) for each in planes], axis=-1)

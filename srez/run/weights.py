@@ -83,15 +83,11 @@ class Weights:
             OSError: the file is damaged, the recipe has no such ends, or it was trained through the
                 projection alone.
         """
-        self.check_consistent(consistent)
-        return finished(self.between(fidelity), self.recipe, consistent)
-
-    def check_consistent(self, consistent):
-        """Raises OSError: --consistent is "off", and they were trained through the projection."""
         if consistent == "off" and self.recipe == "modern" and not self.knows_degraded:
             raise OSError(
                 f"--consistent=off: {self.path} was trained with --degrade=0, on exact inputs alone"
             )
+        return finished(self.between(fidelity), self.recipe, consistent)
 
     def between(self, fidelity):
         """The generator as it was trained, between the two ends. Raises OSError as above."""
@@ -172,20 +168,6 @@ def finished(generator, recipe, consistent):
     return keras.Model(low_res, keras.ops.clip(images, 0.0, 1.0), name="generator")
 
 
-def restorer(generator, size):
-    """The generator of --recipe modern as it is used for faces brought to the result's `size`.
-
-    It maps what is known [B, S, S, 5], as srez.modern.restore says, to [B, S, S, 3] in [0, 1], and
-    shares the generator's weights.
-    """
-    import keras
-
-    modern = networks_of("modern")
-    known = keras.Input((size, size, modern.PLANES))
-    images = keras.ops.clip(modern.restore(generator, known), 0.0, 1.0)
-    return keras.Model(known, images, name="restorer")
-
-
 class Networks:
     """The finished generators that srez.options.Options ask for, by the size of their results.
 
@@ -210,7 +192,7 @@ class Networks:
                 )
             self.sizes = (int(options.face_size),)
         self._weights = {} if weights.is_boxed else {weights.sample_size: weights}
-        self._generators, self._loaded = {}, {}
+        self._loaded = {}
         self.fidelity = options.fidelity
         self.invented = options.invented
         self.lock = threading.Lock()
@@ -248,33 +230,18 @@ class Networks:
             return self.options.consistent
         return "on" if not self.weights(size).knows_degraded or is_exact() else "off"
 
-    def of(self, size, consistent=None):
-        """[the network, if `invented` the faithful and the plausible one] for a size.
-
-        They enlarge four times, their output projected if `consistent` is "on"; with None they are
-        restorers, which take what is known of a face.
-        """
-        weights = self.weights(size)
-        weights.check_consistent(consistent)
+    def of(self, size, consistent):
+        """[the generator, if `invented` the faithful and the plausible one] for a size."""
         with self._loading:
-            if size not in self._generators:
-                ends = (self.fidelity, 0.0, 1.0) if self.invented else (self.fidelity,)
-                self._generators[size] = [weights.between(end) for end in ends]
-            generators = self._generators[size]
             if (size, consistent) not in self._loaded:
-                self._loaded[size, consistent] = [
-                    finished(generator, weights.recipe, consistent)
-                    if consistent
-                    else restorer(generator, size)
-                    for generator in generators
-                ]
+                ends = (self.fidelity, 0.0, 1.0) if self.invented else (self.fidelity,)
+                weights = self.weights(size)
+                networks = [weights.generator(end, consistent) for end in ends]
+                self._loaded[size, consistent] = networks
+            networks = self._loaded[size, consistent]
         if self.invented:
-            _turn(*generators, self.fidelity)
-        return self._loaded[size, consistent]
-
-    def restores(self, size):
-        """Whether the network for a size takes faces that were brought to it: the restorer."""
-        return self.weights(size).recipe == "modern"
+            _turn(*networks, self.fidelity)
+        return networks
 
     def told(self, size, consistent):
         """What a result's file tells of the network for a size: texts by name."""
