@@ -350,7 +350,7 @@ class Options:
         if self.recipe == "modern" and self.consistent == "off" and not self.degrade:
             raise ValueError("flag --consistent=off: with --degrade=0 all inputs are exact")
         if self.run == "train" and self.weights == "shipped" and self.recipe != "modern":
-            raise ValueError("flag --weights=shipped: they are for --recipe=modern")
+            raise ValueError("flag --weights=shipped: these weights are for --recipe=modern")
         self._check_faces()
         is_file = (self.infer_output or ".png").lower().endswith(tuple(RESULT_FORMATS))
         if not (is_file or Path(self.infer_input).is_dir()):

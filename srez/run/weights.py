@@ -90,7 +90,7 @@ class Weights:
         """Raises OSError: --consistent is "off", and they were trained through the projection."""
         if consistent == "off" and self.recipe == "modern" and not self.knows_degraded:
             raise OSError(
-                f"--consistent=off: {self.path} was trained with --degrade=0, on exact inputs alone"
+                f"--consistent=off: {self.path} was trained with --degrade=0, only on exact inputs"
             )
 
     def between(self, fidelity):
@@ -118,8 +118,8 @@ class Weights:
         """Raises OSError: they have no ends."""
         if not self.has_ends:
             raise OSError(
-                "--fidelity and --invented need weights of --recipe=modern, and those of "
-                f"{self.path} are of the original: --weights shipped has them"
+                "--fidelity and --invented need weights of --recipe=modern, but "
+                f"{self.path} is of --recipe=original: try --weights shipped"
             )
 
     def told(self, fidelity):
