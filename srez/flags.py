@@ -32,7 +32,7 @@ for it."""
 _PAGE = """\
 # Options
 
-Made by `python3 -m srez.flags`, from srez/options.py. A switch is given as `--name` or
+`python3 -m srez.flags` makes this page from srez/options.py. Give a switch as `--name` or
 `--noname`.
 """
 

@@ -68,14 +68,14 @@ class Options:
     dataset: str | None = _usual(
         None,
         values.DATASET,
-        "Folders of pictures, or zips such as CelebA's as it is: paths or patterns with "
-        "commas between, here or remote (gs://).",
-        "dataset/ or img_align_celeba.zip if it is here, else faces that the program draws",
+        "Folders of pictures, or zips such as CelebA's. Give paths or patterns with commas "
+        "between them, local or remote (gs://).",
+        "dataset/ or img_align_celeba.zip if it is here, else faces that srez draws",
     )
     train_time: float | None = _usual(
         None,
         values.MINUTES,
-        "Minutes to train in all: the time of batches, without sheets and measurements.",
+        "Minutes to train in all. Only batches count, not sheets and measurements.",
         "20 without --train_batches; modern: no limit",
     )
     train_batches: int = _usual(
@@ -96,8 +96,8 @@ class Options:
     precision: str = _usual(
         "auto",
         values.one_of("auto", "bfloat16", "float16", "float32"),
-        "What the networks compute in. float16 is for GPUs; auto is bfloat16 where the device"
-        " has it, else float32.",
+        "Number type of the networks. float16 is for GPUs. auto: bfloat16 if the device has it, "
+        "else float32.",
     )
 
     batch_size: int = _learning(16, values.whole(1), "Pictures per batch.")
@@ -108,19 +108,19 @@ class Options:
     gene_l1_factor: float = _original(
         0.90,
         values.SHARE,
-        "Weight of the L1 term in the generator's loss; the adversarial term gets the rest.",
+        "Weight of the L1 term in the generator's loss. The adversarial term gets the rest.",
     )
     l1_batches: int = _learning(
         4000,
         values.whole(0),
-        "Batches before the discriminator comes in.",
+        "Batches before the discriminator starts.",
         recipe="modern",
     )
     degrade: float = _learning(
         0.6,
         values.SHARE,
-        "Share of the training pictures whose input is degraded, as small faces in photos are: "
-        "resampled, noisy, packed as JPEG.",
+        "Share of the training pictures that srez makes like faces in photos: resampled, noisy, "
+        "with traces of JPEG. The others become exact averages.",
         recipe="modern",
     )
     learning_beta1: float = _original(0.5, values.BELOW_1, "Adam's beta1.")
@@ -137,7 +137,7 @@ class Options:
     deterministic: bool = _learning(
         False,
         values.SWITCH,
-        "Compute the same bits each time; without it, the last bits may differ.",
+        "Compute the same bits each time. Without it the last bits may differ.",
     )
     jit_compile: bool = _learning(False, values.SWITCH, "Compile the training step with XLA.")
     log_device_placement: bool = _learning(
@@ -147,23 +147,23 @@ class Options:
     sample_size: int = _pictures(
         64,
         values.SIDE,
-        "Side of the training pictures in pixels; the network's input is a quarter of it.",
+        "Side of the training pictures in pixels. The network's input has a quarter of it.",
     )
     test_vectors: int = _pictures(
         16,
         values.whole(1),
-        "Pictures kept for testing where no list_eval_partition.txt says which.",
+        "Pictures to keep for testing, if there is no list_eval_partition.txt.",
     )
     cache: str = _pictures(
         "none",
         values.PATH,
-        "Where decoded pictures are kept: none, memory, or the path of a file that later runs"
-        " use too.",
+        "Where to keep decoded pictures: none, memory, or the path of a file, which later runs "
+        "use, too.",
     )
     max_bad_images: float = _pictures(
         5.0,
         values.PERCENT,
-        "Percent of the pictures that may be unreadable before a training stops.",
+        "A training stops if more than this percentage of the pictures is bad.",
     )
 
     summary_period: int = _keeping(
@@ -172,18 +172,17 @@ class Options:
     evaluate_period: int = _keeping(
         1000,
         values.whole(0),
-        "Batches between two measurements on validation pictures, from which the best weights"
-        " are chosen. 0: never.",
+        "Batches between two measurements on validation pictures, which choose the best weights."
+        " 0: never.",
     )
     checkpoint_minutes: float = _keeping(
-        5.0, values.MINUTES_OR_0, "Minutes between two checkpoints. 0: only by --checkpoint_period."
+        5.0, values.MINUTES_OR_0, "Minutes between two checkpoints. 0: only --checkpoint_period."
     )
     checkpoint_period: int = _keeping(10000, values.whole(1), "Batches between two checkpoints.")
     keep_every: int = _keeping(
         0,
         values.whole(0),
-        "Keep the two newest checkpoints, and each one at a multiple of this many batches. 0:"
-        " the two newest alone.",
+        "Also keep the checkpoints at multiples of this many batches. 0: keep only the two newest.",
     )
 
     workers: int = _machines(1, values.whole(1), "Processes on this machine that train together.")
@@ -193,14 +192,14 @@ class Options:
     strategy: str = _machines(
         "auto",
         values.one_of("auto", "mirrored", "multi_worker", "none"),
-        "How a training spreads: none, over this machine's GPUs (mirrored), or over the "
-        "processes of TF_CONFIG (multi_worker); auto: what is there.",
+        "What a training runs on. mirrored: all GPUs of this machine. multi_worker: the processes "
+        "in TF_CONFIG. none: one device. auto: what is there.",
     )
     sync_batch_norm: bool = _machines(
         True,
         values.SWITCH,
-        "Take batch statistics over all replicas' pictures, so that several replicas compute "
-        "what one does.",
+        "Take batch statistics over all replicas' pictures, so several replicas compute what one "
+        "does.",
     )
 
     infer_input: str = _enlarging(
@@ -209,65 +208,65 @@ class Options:
     infer_output: str | None = _enlarging(
         None,
         values.RESULT,
-        "File to write, by its suffix PNG, JPEG or WebP; for a folder of pictures a folder.",
+        "File to write. Its suffix says PNG, JPEG or WebP. For a folder of pictures: a folder.",
         "result.png or result/",
         aliases=("o", "output"),
     )
     invented: bool = _enlarging(
         False,
         values.SWITCH,
-        "Show in the comparison what is invented: where the results of --fidelity 0 and 1 differ. "
+        "Show in the comparison what is invented: the places where --fidelity 0 and 1 differ. "
         "For weights of --recipe=modern.",
     )
     infer_batch: int = _enlarging(
-        16, values.whole(1), "Pictures of a folder that go through the network at a time."
+        16, values.whole(1), "Pictures of a folder that the network enlarges at a time."
     )
     infer_skip_existing: bool = _enlarging(
-        False, values.SWITCH, "Leave out pictures of a folder whose comparison is there already."
+        False, values.SWITCH, "In a folder, leave out pictures that have a comparison already."
     )
     faces: str = _enlarging(
         "auto",
         values.one_of("auto", "all", "off"),
-        "auto: enlarge the faces in a photo that are from --face_min to --face_max pixels wide, "
-        "and put them back. all: enlarge them all. If there is none, upright, on its side or "
-        "upside down, nothing is made. off: take the centred square.",
+        "auto: enlarge a photo's faces from --face_min to --face_max pixels wide, and put them "
+        "back. all: enlarge all faces. off: take the centred square, and look for no face. If "
+        "there is no face, not even on its side or upside down, auto and all make nothing.",
     )
     face: int = _enlarging(
-        0, values.whole(0), "The face in a photo to enlarge, counted from the left. 0: all."
+        0, values.whole(0), "Number of the face to enlarge, from the left. 0: all."
     )
     face_box: str | None = _enlarging(
         None,
         values.BOX,
-        "Where a face is, if it isn't found: x and y of the upper left corner of a square around "
-        "it, from forehead to chin, and the square's side, in pixels of the photo as it is.",
-        "what is found",
+        "Where a face is, if srez doesn't find it. Think of a square from forehead to chin. Give "
+        "x and y of its upper left corner and its side, in pixels of the photo as it is.",
+        "what srez finds",
     )
     face_max: int = _enlarging(
         0,
         values.whole(0),
-        "A face that is wider, in pixels, stays as it is. 0: the side of the results.",
+        "Wider faces, in pixels, stay as they are. 0: the side of the results.",
     )
     face_min: int = _enlarging(
         12,
         values.whole(1),
-        "A face that is narrower, in pixels, stays as it is: all of it would be invented.",
+        "Narrower faces, in pixels, stay as they are: all of them would be invented.",
     )
     photo_scale: int = _enlarging(
         0,
         values.whole(0, 4),
-        "How many times larger the photo becomes into which faces are put back. 0: so that at "
+        "How many times larger the photo with its faces put back becomes. 0: large enough that at "
         "least half of the faces keep all their pixels, at most 4 times.",
     )
     face_size: str = _enlarging(
         "auto",
         values.one_of("auto", "64", "128"),
-        "Side of the results, in pixels, with the weights in the box. auto: by the size of the "
-        "face.",
+        "Side of the results in pixels, with the weights in the box. auto: it depends on the "
+        "size of the face.",
     )
     upscale_full: bool = _enlarging(
         False,
         values.SWITCH,
-        "Enlarge the whole picture four times, whatever its size, rather than a face in it.",
+        "Enlarge the whole picture four times, not only a face in it.",
     )
     tile: int = _enlarging(
         128,
@@ -277,55 +276,55 @@ class Options:
     weights: str = _enlarging(
         "auto",
         values.one_of("auto", "best", "ema", "raw", "shipped"),
-        "Weights to use, for --run evaluate and export too. best: the average that was best on the "
-        "validation pictures. ema: the newest average. raw: the newest weights themselves. "
-        "shipped: those in the box; a new training of --recipe=modern begins with them, at "
-        "--fidelity. auto: best, or shipped where there is no run.",
+        "Weights to use, for --run evaluate and export, too. best: the average that was best on "
+        "the validation pictures. ema: the newest average. raw: the newest weights, not averaged. "
+        "shipped: those in the box. Then a new training of --recipe=modern begins with them, at "
+        "--fidelity. auto: best, or shipped if there is no run.",
     )
 
     consistent: str = _enlarging(
         "auto",
         values.one_of("auto", "on", "off"),
-        "on: results average back to their input, in training's sheets and measurements too. off: "
-        "they are what the network gives. auto: on where the input is clean. That is not so for a "
-        "face in a photo that is smaller than its result, and for a picture less than half as wide "
-        "as its result that is a JPEG or shows noise or blocks. A network that was trained with "
-        "--degrade=0 knows on alone.",
+        "on: results average back to their input, also in training's sheets and measurements. off: "
+        "they stay as the network makes them. auto: on if the input is clean. Two inputs are not: "
+        "a face in a photo that is smaller than its result; and a picture less than half as wide "
+        "as its result, if it is a JPEG or shows noise or blocks. A network trained with "
+        "--degrade=0 allows only on.",
     )
     fidelity: float = _enlarging(
         1.0,
         values.SHARE,
-        "0: true to the pixels. 1: plausible detail. Between them the weights of both are mixed. "
+        "0: true to the pixels. 1: plausible detail. A number between mixes the weights of both. "
         "For weights of --recipe=modern, such as those in the box.",
     )
 
     evaluation_dir: str = _results(
-        "evaluation", values.PATH, "Folder for what --run evaluate finds."
+        "evaluation", values.PATH, "Folder for the results of --run evaluate."
     )
     export_format: str = _results(
         "keras",
         values.one_of("keras", "onnx", "savedmodel", "tflite"),
-        "What --run export writes. onnx needs more packages, and says which.",
+        "What --run export writes. onnx needs more packages, and names them.",
     )
     export_output: str = _results(
-        "generator", values.IN_UTF8_PATH, "Where --run export writes to; the suffix is added."
+        "generator", values.IN_UTF8_PATH, "File that --run export writes. srez adds the suffix."
     )
     pack_output: str = _results("shards", values.PATH, "Folder for the zips that --run pack makes.")
     shard_mb: int = _results(
-        256, values.whole(1), "Size of the zips that --run pack makes, in MiB at most."
+        256, values.whole(1), "Largest size, in MiB, of the zips that --run pack makes."
     )
 
     serve_host: str = _page(
         "127.0.0.1",
         ("an address", bool),
-        "Address that --run serve listens at; 0.0.0.0: all of this machine.",
+        "Address that --run serve listens at. 0.0.0.0: all of this machine.",
     )
     serve_port: int = _page(7860, values.whole(1, 65535), "Port that --run serve listens at.")
     serve_password: str | None = _page(
-        None, ("a password", bool), "What --run serve asks for, with any name.", "none"
+        None, ("a password", bool), "Password of --run serve. Any user name is right.", "none"
     )
     serve_path: str | None = _page(
-        None, values.WEB_PATH, "Path that a reverse proxy serves the page at.", "none"
+        None, values.WEB_PATH, "Path of the page at a reverse proxy.", "none"
     )
 
     def __post_init__(self):
@@ -351,7 +350,7 @@ class Options:
         if self.recipe == "modern" and self.consistent == "off" and not self.degrade:
             raise ValueError("flag --consistent=off: with --degrade=0 all inputs are exact")
         if self.run == "train" and self.weights == "shipped" and self.recipe != "modern":
-            raise ValueError("flag --weights=shipped: they are for --recipe=modern")
+            raise ValueError("flag --weights=shipped: these weights are for --recipe=modern")
         self._check_faces()
         is_file = (self.infer_output or ".png").lower().endswith(tuple(RESULT_FORMATS))
         if not (is_file or Path(self.infer_input).is_dir()):

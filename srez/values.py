@@ -44,7 +44,7 @@ UTF8_PATH = (
     lambda path: path and _is_tensorflows(path),
 )
 IN_UTF8_PATH = (
-    f"{UTF8_PATH[0]}, but for its end",
+    f"{UTF8_PATH[0]}, except its last part",
     lambda path: path and _is_tensorflows(os.path.dirname(path)),
 )
 WEB_PATH = "a path as /srez", re.compile(r"(/[\w.~-]+)+", re.ASCII).fullmatch
@@ -58,7 +58,7 @@ PERCENT = number("a percentage from 0 to 100", lambda value: 0 <= value <= 100)
 MINUTES_OR_0 = number("a number of minutes from 0 up", lambda value: value >= 0)
 SIDE = ("a multiple of 8 from 64 to 128", range(64, 129, 8).__contains__)
 BOX = ("three numbers, as 120,80,60, the last above 0", _is_box)
-RESULT = ("a path that ends in .png, .jpg or .webp, or --infer_input a folder", bool)
+RESULT = ("a path that ends in .png, .jpg or .webp (any path if --infer_input is a folder)", bool)
 PATHS = (PATH, UTF8_PATH, IN_UTF8_PATH, RESULT, DATASET)
 
 

@@ -211,7 +211,9 @@ def test_ctrl_c_in_a_folder_keeps_what_is_whole_and_the_next_run_goes_on(
     flags = {"infer_input": str(faces), "faces": "off", "infer_batch": 1}
     with pytest.raises(KeyboardInterrupt):
         srez_infer.infer(Options(**flags))
-    assert f"Stopped, {FACES - 2} pictures left: --infer_skip_existing" in capsys.readouterr().out
+    assert (
+        f"Stopped, {FACES - 2} pictures left; with --infer_skip_existing" in capsys.readouterr().out
+    )
     written.clear()
     with pytest.raises(KeyboardInterrupt):  # over earlier results, which don't count
         srez_infer.infer(Options(**flags))
@@ -575,15 +577,15 @@ def test_several_faces_are_numbered_from_left_to_right(enlarge, photos, here, ca
 
 def test_what_an_earlier_run_left_beside_new_results_is_named(enlarge, photos, capsys):
     enlarge(photos / "two.png")
-    assert "Left from before" not in capsys.readouterr().out
+    assert "From an earlier run" not in capsys.readouterr().out
     enlarge(photos / "none.png", faces="off")
-    left = "Left from before, not of this run: result_1.png, result_2.png, result_photo.png."
+    left = "From an earlier run, not from this one: result_1.png, result_2.png, result_photo.png."
     assert capsys.readouterr().out.splitlines().count(left) == 1
     enlarge(photos / "two.png")
-    assert "Left from before, not of this run: result.png." in capsys.readouterr().out
+    assert "From an earlier run, not from this one: result.png." in capsys.readouterr().out
     with pytest.raises(OSError, match="--face=3"):
         enlarge(photos / "two.png", face=3)
-    assert "Left from before" not in capsys.readouterr().out  # an error says all
+    assert "From an earlier run" not in capsys.readouterr().out  # an error says all
 
 
 def test_what_an_earlier_run_left_in_a_folder_is_counted(enlarge, here, capsys):
@@ -595,7 +597,7 @@ def test_what_an_earlier_run_left_in_a_folder_is_counted(enlarge, here, capsys):
     (here / "result" / "b_1.png").touch()
     enlarge("in", faces="off")
     names = ", ".join(f"result/a_{number}.png" for number in range(5))
-    assert f"Left from before, not of this run: {names}, 4 more." in capsys.readouterr().out
+    assert f"From an earlier run, not from this one: {names}, 4 more." in capsys.readouterr().out
 
 
 def test_a_folder_s_photos_of_an_earlier_run_are_named_where_no_faces_are_wanted(
@@ -606,7 +608,7 @@ def test_a_folder_s_photos_of_an_earlier_run_are_named_where_no_faces_are_wanted
     Image.new("RGB", (16, 16)).save("in/a.png")
     (here / "result" / "photo" / "a.png").touch()
     enlarge("in", faces="off")
-    left = "Left from before, not of this run: result/photo/a.png."
+    left = "From an earlier run, not from this one: result/photo/a.png."
     assert left in capsys.readouterr().out.splitlines()
 
 
@@ -626,7 +628,7 @@ def test_nothing_is_made_of_a_picture_without_a_face_and_that_is_said(
     before = os.listdir(here)
     with pytest.raises(OSError, match=r"\(\d+x\d+\): no face found, .* --faces off takes the"):
         enlarge(picture)
-    with pytest.raises(OSError, match="no face found, nothing is made of it"):
+    with pytest.raises(OSError, match="no face found, so nothing is made"):
         enlarge(picture, face=2)
     assert os.listdir(here) == before
 
@@ -644,7 +646,7 @@ def test_in_a_folder_photos_without_a_face_are_named_and_the_others_made(
     assert os.listdir("result/photo") == ["one.png"]
     said = capsys.readouterr()
     for name in ("none", "nobody"):
-        assert f"in/{name}.png (600x400): no face found, nothing is made of it.\n" in said.out
+        assert f"in/{name}.png (600x400): no face found, so nothing is made.\n" in said.out
     assert said.out.count("--faces off takes the centred square") == 1
     assert not said.err
     (here / "in" / "bad.jpg").write_text("broken")

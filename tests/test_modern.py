@@ -232,7 +232,9 @@ def test_a_training_begins_with_the_box_at_the_fidelity_asked_for(capsys):
         for found, value in zip(network.get_weights(), expected, strict=True):
             np.testing.assert_array_equal(found, value)
     assert "Beginning with the weights in the box" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="--weights=shipped: they are for --recipe=modern"):
+    with pytest.raises(
+        ValueError, match="--weights=shipped: these weights are for --recipe=modern"
+    ):
         Options(run="train", weights="shipped")
 
 

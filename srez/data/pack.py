@@ -217,7 +217,9 @@ def _refuse_replacing(folder, source):
     if source.partition is not None and list_here.exists():
         there += [] if list_here.read_text(errors="replace") == source.partition else [list_here]
     if there:
-        raise FileExistsError(f"{there[0]} is there and no pack's: give another --pack_output")
+        raise FileExistsError(
+            f"{there[0]} is there, and no pack wrote it: give another --pack_output"
+        )
 
 
 def _lines(digests):

@@ -53,21 +53,21 @@ def split_source(source, test_vectors, random_seed, batch_size):
         rest, test = np.split(order, [max(count - test_vectors, 0)])
         most = min(MAX_VALIDATION, count // 10, len(rest))
         train, validation = np.split(rest, [len(rest) - most])
-        note = f"split by a seeded shuffle, for there is no {PARTITION}"
+        note = f"split by a seeded shuffle, because there is no {PARTITION}"
         if source.partition is not None:
-            note = f"split by a seeded shuffle, for {PARTITION} names none of them for testing"
-            say(f"Warning: the pictures of {source.label} are {note}: are the names others?")
+            note = f"split by a seeded shuffle, because {PARTITION} names no test picture"
+            say(f"Warning: the pictures of {source.label} are {note}: is it of other pictures?")
     else:
         train, validation, test = (np.flatnonzero(parts == part) for part in range(3))
         note = f"split by {PARTITION}"
         if test_vectors != FIELDS["test_vectors"].default:
-            note += ", whatever --test_vectors"
+            note += ", not by --test_vectors"
         if absent:
             note += f"; {absent:,} of its names have no picture here"
         if 2 * known < count:
             say(
                 f"Warning: {PARTITION} names only {known} of the {count} pictures of "
-                f"{source.label}; the others are for training, whoever is on them"
+                f"{source.label}; srez trains on the others, even if test people are on them"
             )
     if len(train) < batch_size or not len(test):
         raise FileNotFoundError(

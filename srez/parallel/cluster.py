@@ -97,7 +97,7 @@ class Cluster:
         number = int(digest[:15], 16)
         if self.from_chief(number) != number:
             raise OSError(
-                f"worker {self.index} sees other {what} than worker 0: all have to see the same"
+                f"worker {self.index} sees other {what} than worker 0: give all workers the same"
             )
 
     @contextlib.contextmanager

@@ -33,8 +33,8 @@ def launch(command, workers, cores=0, *, grace=GRACE, kill_after=KILL_AFTER):
         raise OSError("--workers and --cores need Linux or macOS: leave them out")
     if os.environ.get("TF_CONFIG"):
         raise OSError(
-            f"--workers={workers} starts processes on this machine, but by TF_CONFIG this process "
-            "is one of several already: leave --workers and --cores out"
+            f"--workers={workers} starts processes on this machine, but TF_CONFIG says that this "
+            "one belongs to a cluster already: leave out --workers and --cores"
         )
     shares = _shares(workers, cores)
     addresses = [f"localhost:{port}" for port in free_ports(workers)]
@@ -120,7 +120,7 @@ def _report(first):
     """Says why all have ended; returns the exit status."""
     if first.status in STOPPED:
         complain(
-            f"worker {first.name} was asked to end, and all have ended: the same command goes on"
+            f"all workers have ended, as worker {first.name} was asked to: the same command goes on"
         )
         return first.status
     first.drain()

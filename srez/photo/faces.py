@@ -130,7 +130,7 @@ class Faces:
     def _faces(self, image, source):
         eyes = self._eyes(image, source)
         if not len(eyes):
-            raise NoFace(f"{source}: no face found, nothing is made of it")
+            raise NoFace(f"{source}: no face found, so nothing is made")
         source += TURNED[turns_upright(eyes)]
         widths = [round(box_side(pair)) for pair in eyes]
         numbers, notes = self._choose(widths, source)

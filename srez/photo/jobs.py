@@ -81,7 +81,7 @@ def say_left(earlier):
     if left:
         names = [printable(str(path)) for path in left[:_NAMED]]
         names += [f"{len(left) - _NAMED} more"] if len(left) > _NAMED else []
-        say(f"Left from before, not of this run: {', '.join(names)}.")
+        say(f"From an earlier run, not from this one: {', '.join(names)}.")
 
 
 def _folder_jobs(source, folder, faces):

@@ -61,7 +61,7 @@ def enlarge_all(jobs, enlarger, quiet=False):
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             left = counted(count_left(jobs, earlier), "picture")
-            tip = "" if earlier else ": --infer_skip_existing goes on there"
+            tip = "" if earlier else "; with --infer_skip_existing the same command goes on"
             say(f"Stopped, {left} left{tip}.")
             raise
     return failures

@@ -111,7 +111,7 @@ def _refuse_replacing(folder):
     metrics = folder / WRITTEN[0]
     if there and not (metrics.is_file() and '"bicubic"' in metrics.read_text(errors="replace")):
         raise FileExistsError(
-            f"--evaluation_dir={folder}: {there[0].name} is there and of no earlier evaluation: "
+            f"--evaluation_dir={folder}: {there[0].name} is there, and no evaluation wrote it: "
             "give another folder"
         )
 

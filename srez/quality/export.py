@@ -82,10 +82,12 @@ def _refuse_replacing(path, export_format):
         is_other = path.is_dir()
     if is_other:
         raise FileExistsError(
-            f"--export_output={path} is there and no earlier export: give another"
+            f"--export_output={path} is there, and no export wrote it: give another"
         )
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"--export_output={path} lies in no folder: make it first")
+        raise FileNotFoundError(
+            f"--export_output={path} needs a folder that is not there: make it first"
+        )
 
 
 def _write_keras(network, path):

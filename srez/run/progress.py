@@ -179,8 +179,8 @@ class Progress:
         self._speed.note(counted_as)
         if counted_as < took:
             say(
-                f"Batch {batch:,} took {duration(took)}, over {LONG} times the usual "
-                f"{duration(counted_as)}, and counts as that. Did the machine sleep?"
+                f"Batch {batch:,} took {duration(took)}, over {LONG} times as long as usual. "
+                f"It counts as {duration(counted_as)}. Did the machine sleep?"
             )
         return counted_as
 
@@ -317,7 +317,7 @@ def say_where(train_dir, checkpoint_dir):
     }
     say(
         f"Sheets and logs are in {train_dir}, checkpoints in {checkpoint_dir}.\n"
-        "What to run for its video, and for a picture of yours by this network:\n"
+        "To make its video, and to enlarge your own picture with this network:\n"
         f"  {command('--run demo' + flags['train_dir'])}\n"
         f"  {command('--run infere -i me.jpg' + flags['checkpoint_dir'])}"
     )

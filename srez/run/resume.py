@@ -138,8 +138,8 @@ def resumed_split(path, kept, source):
     ]
     if 2 * (len(missing) + len(changed)) > len(names):
         raise FileExistsError(
-            f"{path} was trained on {kept['label']}, and now the pictures are other ones, "
-            f"{source.label}: give the old --dataset to go on, {_START_ANEW}"
+            f"{path} was trained on {kept['label']}, but --dataset has other pictures: "
+            f"{source.label}. Give the old --dataset to go on, {_START_ANEW}"
         )
     for what, which in (("missing", missing), ("changed", changed)):
         if which:
@@ -160,8 +160,8 @@ def resumed_split(path, kept, source):
     train, validation, test = (part[part >= 0] for part in parts)
     if not len(test):
         raise FileExistsError(
-            f"all test pictures of {path} were srez's own or thumbnails, which are left out now: "
-            f"give other pictures, {_START_ANEW}"
+            f"all test pictures of {path} were srez's own or thumbnails, and srez leaves these "
+            f"out now: give other pictures, {_START_ANEW}"
         )
     return Split(np.concatenate([train, added]), validation, test, note)
 
@@ -247,6 +247,7 @@ def _refuse_others(path, kept, source):
             left_out = "".join(f"; left out now: {what}" for what in source.left_out)
             raise FileExistsError(
                 f"{path} was trained with the pictures of {kept['label']}, and those of "
-                f"{source.label} are not the same: {difference}{left_out} (a run on so many "
-                f"pictures doesn't keep which): put them back to go on, {_START_ANEW}"
+                f"{source.label} are not the same: {difference}{left_out} (with so many "
+                f"pictures a run doesn't keep the names): put the old ones back to go on, "
+                f"{_START_ANEW}"
             )

@@ -50,4 +50,4 @@ class Stopping:
         self._came = number
         for each in self._previous:
             signal.signal(each, signal.SIG_DFL)
-        say("\nFinishing the batch and saving; once more leaves at once.")
+        say("\nFinishing the batch and saving; a second Ctrl-C leaves at once.")

@@ -85,7 +85,7 @@ class Weights:
         """
         if consistent == "off" and self.recipe == "modern" and not self.knows_degraded:
             raise OSError(
-                f"--consistent=off: {self.path} was trained with --degrade=0, on exact inputs alone"
+                f"--consistent=off: {self.path} was trained with --degrade=0, only on exact inputs"
             )
         return finished(self.between(fidelity), self.recipe, consistent)
 
@@ -114,8 +114,8 @@ class Weights:
         """Raises OSError: they have no ends."""
         if not self.has_ends:
             raise OSError(
-                "--fidelity and --invented need weights of --recipe=modern, and those of "
-                f"{self.path} are of the original: --weights shipped has them"
+                "--fidelity and --invented need weights of --recipe=modern, but "
+                f"{self.path} is of --recipe=original: try --weights shipped"
             )
 
     def told(self, fidelity):

@@ -270,7 +270,9 @@ def test_a_pack_that_is_killed_leaves_whole_shards_only_and_is_gone_on_with(fold
 def test_files_that_are_no_packs_are_not_overwritten(folder, here, name):
     (folder / PARTITION).write_text("10.jpg 2\n")
     (here / name).write_text("mine")
-    with pytest.raises(FileExistsError, match=f"^{name} is there and no pack's: give another"):
+    with pytest.raises(
+        FileExistsError, match=f"^{name} is there, and no pack wrote it: give another"
+    ):
         pack(folder, ".", 1)
     assert (here / name).read_text() == "mine"
 

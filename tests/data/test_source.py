@@ -196,7 +196,7 @@ def test_the_list_of_celeba_splits_a_folder(folder):
     assert split.validation.tolist() == [1]
     assert len(split.train) == FACES - 3
     assert "1 of its names have no picture here" in split.note
-    assert "whatever --test_vectors" in split.note
+    assert "not by --test_vectors" in split.note
     usual = _split(open_source(folder), test_vectors=FIELDS["test_vectors"].default)
     assert "--test_vectors" not in usual.note
 
@@ -211,7 +211,7 @@ def test_a_list_without_a_test_picture_does_not_count_and_that_is_said(folder, c
     (folder / PARTITION).write_text(text)
     split = _split(open_source(folder))
     assert len(split.test) == 3
-    assert f"for {PARTITION} names none of them for testing" in split.note
+    assert f"because {PARTITION} names no test picture" in split.note
     assert f"Warning: the pictures of {folder}" in capsys.readouterr().out
 
 

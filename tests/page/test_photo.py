@@ -105,7 +105,7 @@ def test_an_upload_without_a_face_is_said_to_be_so_and_takes_the_place_of_the_la
     write_image(tmp_path / "white.png", np.full((60, 60, 3), 255, np.uint8))
     photo, found, _, _, words = page.photo.look(str(tmp_path / "white.png"), VISITOR)
     assert photo is None and found is None
-    assert words.startswith("white.png (60x60): no face found, nothing is made of it. A face is")
+    assert words.startswith("white.png (60x60): no face found, so nothing is made. A face is")
     said, *nothing, _ = page.photo.sharpen(photo, None, 1.0, VISITOR)
     assert said == gr.skip() and nothing == [None] * 4
 

@@ -117,7 +117,7 @@ def test_many_pictures_become_a_gallery_and_a_zip_and_bad_ones_are_named(
     assert not any(capsys.readouterr())  # what visitors do isn't told in the terminal
     assert words.startswith("3 results made.")
     assert "bad.png: can't be read as a picture" in words
-    assert "\n\nwhite.png (60x60): no face found, nothing is made of it\n\n" in words
+    assert "\n\nwhite.png (60x60): no face found, so nothing is made\n\n" in words
     assert "Left out: 1 that are no pictures" in words
     assert [name for _, name in gallery] == ["00", "01", "5_00"]
     assert {"00.png", "01.png"} < set(zipfile.ZipFile(archive).namelist())

@@ -91,7 +91,7 @@ def test_json_knows_no_nan(evaluated):
 @pytest.mark.parametrize("name", ["metrics.json", "MODEL_CARD.md"])
 def test_files_of_no_evaluation_are_not_overwritten(here, name):
     (here / name).write_text('{"accuracy": 1}')
-    with pytest.raises(FileExistsError, match=f"--evaluation_dir=.: {name} is there and of no"):
+    with pytest.raises(FileExistsError, match=f"--evaluation_dir=.: {name} is there, and no"):
         evaluate(Options(evaluation_dir="."))
     assert (here / name).read_text() == '{"accuracy": 1}'
 

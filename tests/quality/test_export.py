@@ -81,7 +81,7 @@ def test_an_earlier_saved_model_is_replaced_and_nothing_else(trained, here):
     checkpoints = str(trained[0] / "checkpoint")
     (here / "generator_savedmodel").mkdir()
     (here / "generator_savedmodel" / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="--export_output=generator_savedmodel is there and"):
+    with pytest.raises(FileExistsError, match="--export_output=generator_savedmodel is there, and"):
         export(Options(checkpoint_dir=checkpoints, export_format="savedmodel"))
     assert (here / "generator_savedmodel" / "notes.txt").read_text() == "mine"
 
@@ -117,7 +117,5 @@ def test_onnx_without_its_packages_says_how_to_get_them(here, monkeypatch):
 
 
 def test_a_place_in_no_folder_is_refused_before_anything_is_loaded(here):
-    with pytest.raises(
-        FileNotFoundError, match="--export_output=nowhere/x.keras lies in no folder"
-    ):
+    with pytest.raises(FileNotFoundError, match="--export_output=nowhere/x.keras needs a folder"):
         export(Options(export_output="nowhere/x"))

@@ -102,7 +102,7 @@ def test_new_pictures_are_taken_for_training_alone(folder, kept):
     shutil.copy(folder / "00.jpg", folder / "0-new.jpg")
     source = open_source(folder)
     split = resumed_split("ckpt", kept, source)
-    note = f"split by a seeded shuffle, for there is no {PARTITION}"
+    note = f"split by a seeded shuffle, because there is no {PARTITION}"
     note += "; 1 picture came later, for training"
     assert split.note == note
     assert resumed_split("ckpt", kept_files(source, split), source).note == note
@@ -128,7 +128,7 @@ def test_changed_pictures_are_refused_by_name(folder, kept):
 def test_other_pictures_are_refused_as_such(folder, kept, tmp_path):
     (tmp_path / "others").mkdir()
     shutil.copy(folder / "00.jpg", tmp_path / "others" / "00.jpg")
-    with pytest.raises(FileExistsError, match="trained on .*faces, and now .* other ones.*others"):
+    with pytest.raises(FileExistsError, match="trained on .*faces, but .* other pictures:.*others"):
         resumed_split("ckpt", kept, open_source(tmp_path / "others"))
 
 
@@ -138,7 +138,7 @@ def test_of_very_many_pictures_little_is_kept_and_the_split_is_the_same(many, fo
     source = open_source(folder)
     split = resumed_split("ckpt", kept, source)
     _assert_same_split(split, source)
-    assert split.note == f"split by a seeded shuffle, for there is no {PARTITION}"
+    assert split.note == f"split by a seeded shuffle, because there is no {PARTITION}"
     assert kept_files(source, split) == kept
 
 

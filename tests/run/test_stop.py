@@ -35,7 +35,7 @@ def test_one_process_stops_at_its_total_or_after_a_signal(capsys):
         assert stopping.now(_progress(7))
         assert stopping.signal == signal.SIGTERM
         assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL  # a second one ends the process
-    assert "once more leaves at once" in capsys.readouterr().out
+    assert "a second Ctrl-C leaves at once" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) == before
 
 

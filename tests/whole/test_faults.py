@@ -132,7 +132,7 @@ def test_a_second_signal_leaves_at_once_with_the_checkpoint_before_intact(here, 
     with _start(here, faces, checkpoint_period=10) as process:
         assert _wait_for(process, "Batch [  20]")
         process.send_signal(signal.SIGINT)
-        assert _wait_for(process, "once more leaves at once")
+        assert _wait_for(process, "a second Ctrl-C leaves at once")
         start = time.monotonic()
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)

@@ -158,7 +158,7 @@ def test_a_picture_comes_from_the_camera(page):
     press(page, "Click to Access Webcam")
     until(lambda: page.execute_script("return document.querySelector('#upload video').videoWidth"))
     press(page, "capture photo")
-    until(lambda: "no face found, nothing is made of it" in words(page))
+    until(lambda: "no face found, so nothing is made" in words(page))
     # Once, on a busy machine, Gradio's upload was deaf after its camera until the page was loaded
     # anew: the tests that follow are of other things.
     page.refresh()
