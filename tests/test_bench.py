@@ -12,8 +12,8 @@ from bench.speed import steps as speed
 from bench.weights import pictures
 from srez.modern import PLANES
 from srez.options import Options
-from srez.pictures.augment import augment
 from srez.pictures.image import write_image
+from srez.pictures.pairs import augment
 from srez.run.weights import Networks
 from tests.conftest import ROOT
 

@@ -17,7 +17,8 @@ from srez.console import say
 from srez.data.source import open_source
 from srez.data.split import MAX_VALIDATION, split_source
 from srez.options import Options
-from srez.pictures.crop import BOX_LEFT, BOX_TOP, MARGIN_SIDE, WIGGLE
+from srez.pictures.image import BOX_LEFT, BOX_TOP
+from srez.pictures.pairs import MARGIN_SIDE, WIGGLE
 
 MCU = 16  # pixels: JPEG with halved colours is cut without loss along such lines
 
@@ -39,7 +40,7 @@ def main(dataset, path):
 
 
 def _cut(data):
-    """The last MARGIN_SIDE rows and columns of what is left are srez.pictures.crop's crop."""
+    """The last MARGIN_SIDE rows and columns of what is left are srez.pictures.pairs' crop."""
     left, top = BOX_LEFT - WIGGLE, BOX_TOP - WIGGLE
     width, height = left % MCU + MARGIN_SIDE, top % MCU + MARGIN_SIDE
     window = f"{width}x{height}+{left // MCU * MCU}+{top // MCU * MCU}"

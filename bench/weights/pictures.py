@@ -106,7 +106,7 @@ def validation(crops, options):
 
 
 def augment(images, draws):
-    """srez.pictures.augment.augment in numpy."""
+    """srez.pictures.pairs.augment in numpy."""
     saturation, brightness, contrast = draws[1:, :, None, None] * 0.1 - 0.05
     images = np.where(draws[0, :, None, None, None] < 0.5, images[:, :, ::-1], images)
     red, green, blue = planes = np.moveaxis(images, -1, 0)

@@ -226,6 +226,11 @@ def to_uint8(image):
     return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
+def eight_bit(images):
+    """Rounds images in [0, 1] to 8 bits, as in a picture's file: float32 in [0, 1]."""
+    return to_uint8(images) / np.float32(255.0)
+
+
 def is_grey(image):
     """Whether a uint8 image [H, W, 3] has no colours, but for JPEG's rounding."""
     return np.ptp(image, axis=2).max() <= MAX_GREY_SPREAD
