@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from srez import modern
 from srez.options import ADVERSARIAL_BATCHES, Options
-from srez.pictures.resize import brought, shrink, with_planes
+from srez.pictures.geometry import brought, shrink, with_planes
 from srez.run.weights import choose_weights
 from srez_model import SCALE, area_downscale
 from srez_train import Trainer, _begin_with_the_box

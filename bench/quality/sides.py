@@ -19,8 +19,8 @@ from bench.shared import ROOT, load_faces, measured, save_chart, write_table
 from srez.options import Options
 from srez.photo.align import align_face
 from srez.photo.prepare import looks_exact
+from srez.pictures.geometry import brought, interpolate, shrink
 from srez.pictures.image import titled_grid, to_uint8, write_image
-from srez.pictures.resize import brought, interpolate, shrink
 from srez.quality.descriptors import descriptors, find_faces
 from srez.run.weights import BOX_SIZES, Networks, upscale
 

@@ -17,7 +17,7 @@ from srez.console import say
 from srez.data.source import open_source
 from srez.data.split import MAX_VALIDATION, split_source
 from srez.options import Options
-from srez.pictures.image import BOX_LEFT, BOX_TOP
+from srez.pictures.geometry import BOX_LEFT, BOX_TOP
 from srez.pictures.pairs import MARGIN_SIDE, WIGGLE
 
 MCU = 16  # pixels: JPEG with halved colours is cut without loss along such lines

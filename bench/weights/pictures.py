@@ -18,8 +18,7 @@ from PIL import Image
 from srez.modern import PLANES
 from srez.options import Options
 from srez.pictures.degrade import known_of
-from srez.pictures.image import BOX_SIDE
-from srez.pictures.resize import brought, shrink
+from srez.pictures.geometry import BOX_SIDE, brought, shrink
 from srez_model import SCALE
 
 AHEAD = 4  # batches for each core that are made, or waiting, while one is trained on

@@ -11,8 +11,16 @@ import numpy as np
 from srez.modern import FACTORS
 from srez.photo.align import align_face, box_corners, box_side
 from srez.photo.tiles import middle
-from srez.pictures.image import BOX_LEFT, BOX_TOP, celeba_box, centre_square
-from srez.pictures.resize import brought, interpolate, shrink, with_planes
+from srez.pictures.geometry import (
+    BOX_LEFT,
+    BOX_TOP,
+    brought,
+    celeba_box,
+    centre_square,
+    interpolate,
+    shrink,
+    with_planes,
+)
 from srez.run.weights import BOX_SIZES, SMALL_FACE, choose_weights, restorer, upscale
 from srez_model import SCALE
 

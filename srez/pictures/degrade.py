@@ -8,8 +8,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from srez.pictures.geometry import brought
 from srez.pictures.image import to_uint8
-from srez.pictures.resize import brought
 
 LEAST = 10 / 128  # of the result's side: the smallest face
 EXACT = {8: 0.3, 4: 0.45, 2: 0.25}  # of the exact ones so many are averages over such squares

@@ -24,13 +24,11 @@ from PIL import (
 
 from srez.files import atomic_path, printable, read_file
 from srez.options import RESULT_FORMATS
+from srez.pictures.geometry import CELEBA_HEIGHT, CELEBA_WIDTH
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 PICTURE_SUFFIXES += (".avif",) if features.check("avif") else ()  # as Pillow was built
 _OTHER_SUFFIXES = (".avif", ".heic", ".heif", ".jp2", ".jxl", ".dng", ".cr2", ".nef", ".arw")
-CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218  # of an aligned CelebA picture
-CELEBA_EYES = (69, 111), (108, 111)  # (x, y) of the pixels its eyes are aligned to
-BOX_LEFT, BOX_TOP, BOX_SIDE = 25, 60, 128  # what training sees of it: face and some hair
 MAX_PIXELS = 120_000_000  # of a picture: a camera's 100 megapixels, and a few more
 QUALITY = 95  # of results that are JPEG or WebP
 MAX_GREY_SPREAD = 2  # of 255 levels, between a grey pixel's channels
@@ -241,25 +239,6 @@ def to_grey(images):
     means = images.mean(axis=-1, keepdims=True, dtype=np.float32)
     means = np.rint(means) if images.dtype == np.uint8 else means
     return means.repeat(3, axis=-1).astype(images.dtype)
-
-
-def celeba_box(image, margin=0):
-    """Cuts what training sees of an aligned CelebA picture: 128x128 pixels, and `margin` around.
-
-    Maps [218, 178, 3] to a view [128 + 2 * margin, 128 + 2 * margin, 3], any other shape to None.
-    """
-    if image.shape[:2] != (CELEBA_HEIGHT, CELEBA_WIDTH):
-        return None
-    top, left, side = BOX_TOP - margin, BOX_LEFT - margin, BOX_SIDE + 2 * margin
-    return image[top : top + side, left : left + side]
-
-
-def centre_square(image):
-    """Cuts the largest centred square of an image [H, W, 3]: a view [S, S, 3], S = min(H, W)."""
-    height, width, _ = image.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return image[top : top + side, left : left + side]
 
 
 def titled_grid(columns, magnify=1):

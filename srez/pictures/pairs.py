@@ -13,16 +13,8 @@ import tensorflow as tf
 from PIL import Image
 
 from srez.pictures.bad import BadImages
-from srez.pictures.image import (
-    BOX_LEFT,
-    BOX_SIDE,
-    BOX_TOP,
-    celeba_box,
-    centre_square,
-    is_plain_celeba_jpeg,
-    read_image,
-)
-from srez.pictures.resize import shrink
+from srez.pictures.geometry import BOX_LEFT, BOX_SIDE, BOX_TOP, celeba_box, centre_square, shrink
+from srez.pictures.image import is_plain_celeba_jpeg, read_image
 from srez_model import SCALE
 
 WIGGLE = 8  # pixels that the box moves, either way

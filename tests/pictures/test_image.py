@@ -12,8 +12,6 @@ from srez.pictures.image import (
     GAP,
     GROUND,
     TITLE_HEIGHT,
-    celeba_box,
-    centre_square,
     is_grey,
     is_plain_celeba_jpeg,
     kept_exif,
@@ -338,24 +336,6 @@ def test_to_grey_gives_each_channel_the_mean(picture, factor):
     assert (found.dtype, found.shape) == (images.dtype, images.shape)
     expected = images.mean(-1, keepdims=True).repeat(3, -1)
     np.testing.assert_allclose(found, expected, atol=0.51 * factor)
-
-
-def test_centre_square_keeps_the_middle():
-    wide = np.arange(21).reshape(3, 7, 1)
-    tall = wide.swapaxes(0, 1)
-    assert (centre_square(wide) == wide[:, 2:5]).all()
-    assert (centre_square(tall) == tall[2:5]).all()
-
-
-def test_the_celeba_box_is_the_original_one():
-    image = np.zeros((218, 178, 3))
-    image[60:188, 25:153] = 1.0
-    assert celeba_box(image).shape == (128, 128, 3)
-    assert celeba_box(image).all()
-
-
-def test_only_celeba_shapes_have_a_celeba_box():
-    assert celeba_box(np.zeros((178, 218, 3))) is None
 
 
 def test_a_grid_has_columns_side_by_side_with_gaps_and_titles():

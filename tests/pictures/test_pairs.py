@@ -4,7 +4,8 @@ import tensorflow as tf
 from PIL import Image
 
 from srez.data.source import open_source
-from srez.pictures.image import celeba_box, read_image
+from srez.pictures.geometry import celeba_box
+from srez.pictures.image import read_image
 from srez.pictures.pairs import (
     CROP_SHAPE,
     _margin_crop,
