@@ -26,7 +26,8 @@ from srez.options import Options
 from srez.photo.jobs import list_jobs
 from srez.photo.prepare import face_part, looks_exact, picture_part
 from srez.pictures.geometry import brought, celeba_box, shrink
-from srez.pictures.image import GAP, TITLE_HEIGHT, read_image, to_uint8
+from srez.pictures.grid import GAP, TITLE_HEIGHT
+from srez.pictures.image import read_image, to_uint8
 from srez.pictures.pairs import load_pictures
 from srez.quality.descriptors import find_faces
 from srez.run.weights import BOX, choose_weights

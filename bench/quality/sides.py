@@ -20,7 +20,8 @@ from srez.options import Options
 from srez.photo.align import align_face
 from srez.photo.prepare import looks_exact
 from srez.pictures.geometry import brought, interpolate, shrink
-from srez.pictures.image import titled_grid, to_uint8, write_image
+from srez.pictures.grid import titled_grid
+from srez.pictures.image import to_uint8, write_image
 from srez.quality.descriptors import descriptors, find_faces
 from srez.run.weights import BOX_SIZES, Networks, upscale
 

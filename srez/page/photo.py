@@ -16,7 +16,8 @@ from srez.page.many import FACELESS
 from srez.page.visitors import gone, named, number_in, refused
 from srez.photo.align import box_side, turns_upright
 from srez.photo.jobs import Job
-from srez.pictures.image import MAX_PIXELS, read_image, to_uint8, write_image
+from srez.pictures.formats import MAX_PIXELS
+from srez.pictures.image import read_image, to_uint8, write_image
 from srez.quality.descriptors import turned
 from srez.quality.metrics import averages_back, trueness
 

@@ -13,8 +13,9 @@ import tensorflow as tf
 from PIL import Image
 
 from srez.pictures.bad import BadImages
+from srez.pictures.formats import is_plain_celeba_jpeg
 from srez.pictures.geometry import BOX_LEFT, BOX_SIDE, BOX_TOP, celeba_box, centre_square, shrink
-from srez.pictures.image import is_plain_celeba_jpeg, read_image
+from srez.pictures.image import read_image
 from srez_model import SCALE
 
 WIGGLE = 8  # pixels that the box moves, either way

@@ -16,7 +16,8 @@ from srez.data.split import split_source
 from srez.files import atomic_path, make_folder, printable, write_text
 from srez.pictures.bad import BadImages
 from srez.pictures.geometry import interpolate
-from srez.pictures.image import eight_bit, titled_grid, to_uint8
+from srez.pictures.grid import titled_grid
+from srez.pictures.image import eight_bit, to_uint8
 from srez.pictures.pairs import load_pictures
 from srez.quality import descriptors
 from srez.quality.metrics import (
