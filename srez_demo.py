@@ -12,7 +12,8 @@ from PIL import Image
 
 from srez.console import counted, say
 from srez.files import atomic_path
-from srez.pictures.image import read_image, write_title
+from srez.pictures.grid import write_title
+from srez.pictures.image import read_image
 from srez.results import ANIMATION, VIDEO
 
 SECONDS = 5

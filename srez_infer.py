@@ -15,7 +15,8 @@ from srez.photo.jobs import earlier_results, list_jobs, say_left
 from srez.photo.output import enlarge_all
 from srez.photo.prepare import Part, looks_exact
 from srez.photo.tiles import as_graph, upscale_tiled
-from srez.pictures.image import MAX_PIXELS, is_grey, is_lossless, kept_exif, read_with_alpha
+from srez.pictures.formats import MAX_PIXELS
+from srez.pictures.image import is_grey, is_lossless, kept_exif, read_with_alpha
 from srez.run.weights import Networks
 from srez_model import SCALE
 

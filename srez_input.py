@@ -12,10 +12,17 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from srez.pictures.augment import augmented_pair
 from srez.pictures.bad import BadImages, NoPictures
-from srez.pictures.crop import CROP_SHAPE, WIGGLE, cut, decode, decode_alone, encoded_crop
 from srez.pictures.degrade import DRAWS, degrade
+from srez.pictures.pairs import (
+    CROP_SHAPE,
+    WIGGLE,
+    augmented_pair,
+    cut,
+    decode,
+    decode_alone,
+    encoded_crop,
+)
 from srez.seeds import AUGMENTATION, DEGRADATION, batch_seed
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one

@@ -27,9 +27,10 @@ from srez.parallel.cluster import Cluster
 from srez.parallel.replicas import Replicas
 from srez.pictures.bad import BadImages, NoPictures
 from srez.pictures.cache import open_cache
-from srez.pictures.image import titled_grid, write_image
-from srez.pictures.load import eight_bit, load_pictures
-from srez.pictures.resize import interpolate
+from srez.pictures.geometry import interpolate
+from srez.pictures.grid import titled_grid
+from srez.pictures.image import eight_bit, write_image
+from srez.pictures.pairs import load_pictures
 from srez.quality.validation import Validation, Watch, warn_of_schedule
 from srez.results import BAD_IMAGES, MADE, METRICS, OPTIONS, SHEET
 from srez.run import device

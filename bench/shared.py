@@ -7,7 +7,8 @@ import numpy as np
 
 from srez.data.source import open_source
 from srez.data.split import split_source
-from srez.pictures.load import eight_bit, load_pictures
+from srez.pictures.image import eight_bit
+from srez.pictures.pairs import load_pictures
 from srez.quality.descriptors import descriptors
 from srez.quality.metrics import figures, frechet_distance, identity_distance
 

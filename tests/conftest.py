@@ -15,7 +15,7 @@ from selenium import webdriver
 
 import srez.drawn.faces
 from srez.options import Options
-from srez.pictures.image import GAP, TITLE_HEIGHT
+from srez.pictures.grid import GAP, TITLE_HEIGHT
 
 ROOT = Path(__file__).parents[1]
 on_linux = pytest.mark.skipif(

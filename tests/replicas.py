@@ -16,7 +16,7 @@ import srez.drawn.faces
 from srez import modern
 from srez.options import Options
 from srez.parallel.cluster import Cluster
-from srez.pictures.image import celeba_box
+from srez.pictures.geometry import celeba_box
 from srez_train import Trainer
 
 BATCH = 4

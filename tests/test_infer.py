@@ -25,9 +25,10 @@ from srez.files import sha256
 from srez.options import Options
 from srez.photo.jobs import list_jobs
 from srez.photo.prepare import looks_exact, picture_part
-from srez.pictures.image import GAP, TITLE_HEIGHT, celeba_box, read_image, to_uint8
-from srez.pictures.load import load_pictures
-from srez.pictures.resize import shrink
+from srez.pictures.geometry import celeba_box, shrink
+from srez.pictures.grid import GAP, TITLE_HEIGHT
+from srez.pictures.image import read_image, to_uint8
+from srez.pictures.pairs import load_pictures
 from srez.quality.descriptors import find_faces
 from srez.run.weights import BOX, choose_weights
 from tests.conftest import FACES, cell

@@ -20,9 +20,9 @@ from bench.shared import ROOT, load_faces, measured, write_table
 from srez.options import Options
 from srez.photo.align import align_face
 from srez.photo.prepare import looks_exact
-from srez.pictures.image import titled_grid, to_uint8, write_image
-from srez.pictures.load import eight_bit
-from srez.pictures.resize import interpolate, shrink
+from srez.pictures.geometry import interpolate, shrink
+from srez.pictures.grid import titled_grid
+from srez.pictures.image import eight_bit, to_uint8, write_image
 from srez.quality.descriptors import descriptors, find_faces
 from srez.quality.metrics import TITLES
 from srez.run.weights import choose_weights, load_generator, upscale

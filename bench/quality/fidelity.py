@@ -12,9 +12,9 @@ import numpy as np
 
 from bench.shared import measured, save_chart, split_of, write_table
 from srez.options import Options
-from srez.pictures.image import to_uint8
-from srez.pictures.load import eight_bit, load_pictures
-from srez.pictures.resize import interpolate
+from srez.pictures.geometry import interpolate
+from srez.pictures.image import eight_bit, to_uint8
+from srez.pictures.pairs import load_pictures
 from srez.quality.descriptors import descriptors
 from srez.quality.metrics import TITLES
 from srez.run.weights import load_generator, upscale

@@ -16,7 +16,7 @@ from PIL import Image
 from bench.shared import split_of
 from srez.options import Options
 from srez.pictures.image import to_uint8
-from srez.pictures.load import load_pictures
+from srez.pictures.pairs import load_pictures
 from srez.quality.descriptors import LANDMARK_SIDE, landmarks
 
 COLUMNS = ("srez_psnr", "srez_ssim", "srez_identity_distance")

@@ -18,8 +18,9 @@ from bench.shared import ROOT, load_faces, measured, save_chart, write_table
 from srez.options import Options
 from srez.photo.align import align_face, eyes_of_box
 from srez.photo.prepare import face_part
-from srez.pictures.image import titled_grid, to_uint8, write_image
-from srez.pictures.resize import interpolate
+from srez.pictures.geometry import interpolate
+from srez.pictures.grid import titled_grid
+from srez.pictures.image import to_uint8, write_image
 from srez.quality.descriptors import descriptors, find_faces
 from srez.run.weights import BOX_SIZES, Networks, upscale
 

@@ -31,7 +31,8 @@ from srez.data.source import open_source
 from srez.files import write_text
 from srez.options import Options
 from srez.pictures.cache import open_cache
-from srez.pictures.image import celeba_box, read_image
+from srez.pictures.geometry import celeba_box
+from srez.pictures.image import read_image
 from srez_input import Batches
 from srez_train import Trainer
 

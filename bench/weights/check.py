@@ -39,7 +39,7 @@ def main(path):
 
 
 def _by_tensorflow(options):
-    from srez.pictures.augment import augment
+    from srez.pictures.pairs import augment
     from srez_train import Trainer
 
     trainer = Trainer(options)

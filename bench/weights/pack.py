@@ -19,7 +19,8 @@ from srez.data.source import open_source
 from srez.data.split import split_source
 from srez.options import Options
 from srez.pictures import degrade
-from srez.pictures.crop import BOX_LEFT, BOX_TOP, MARGIN_SIDE, WIGGLE
+from srez.pictures.geometry import BOX_LEFT, BOX_TOP
+from srez.pictures.pairs import MARGIN_SIDE, WIGGLE
 from srez.run.weights import BOX_SIZES
 from srez_model import SCALE
 
@@ -45,7 +46,7 @@ def main(dataset, path):
 
 
 def _cut(data):
-    """The last MARGIN_SIDE rows and columns of what is left are srez.pictures.crop's crop."""
+    """The last MARGIN_SIDE rows and columns of what is left are srez.pictures.pairs' crop."""
     left, top = BOX_LEFT - WIGGLE, BOX_TOP - WIGGLE
     width, height = left % MCU + MARGIN_SIDE, top % MCU + MARGIN_SIDE
     window = f"{width}x{height}+{left // MCU * MCU}+{top // MCU * MCU}"

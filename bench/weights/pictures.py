@@ -1,7 +1,7 @@
 """Batches of training pictures, made on a GPU by JAX, from a file of bench.weights.pack.
 
 A GPU trains on thousands of pairs a second, so they are made there: as srez_input makes them, with
-what srez.pictures.augment and srez.pictures.degrade do. Of JPEG its losses are computed: the halved
+what srez.pictures.pairs and srez.pictures.degrade do. Of JPEG its losses are computed: the halved
 colours and the rounding, in the picture and of the transform.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from jax import numpy as jnp
 from PIL import Image
 
-from srez.pictures.image import BOX_SIDE
+from srez.pictures.geometry import BOX_SIDE
 from srez_model import area_downscale
 
 # JPEG's example tables (ITU-T T.81, K.1 and K.2) at quality 50, and its transform.
@@ -99,7 +99,7 @@ class Pictures:
 
 
 def augment(images, draws):
-    """srez.pictures.augment.augment in JAX; `draws` [4, B, 1, 1, 1]."""
+    """srez.pictures.pairs.augment in JAX; `draws` [4, B, 1, 1, 1]."""
     saturation, brightness, contrast = draws[1:] * 0.1 - 0.05
     images = jnp.where(draws[0] < 0.5, images[:, :, ::-1], images)
     largest = images.max(axis=-1, keepdims=True)

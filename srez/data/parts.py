@@ -9,7 +9,7 @@ from srez.console import complain
 from srez.data import local
 from srez.data.left_out import BINS, bin_of
 from srez.data.zips import Entry, list_zip, read_zipped
-from srez.pictures.image import PICTURE_SUFFIXES
+from srez.pictures.formats import PICTURE_SUFFIXES
 
 # CelebA's own split: lines of "name.jpg 0|1|2"; as a table it has commas.
 PARTITION = "list_eval_partition.txt"

@@ -16,7 +16,7 @@ from srez.data.zips import Entry
 from srez.drawn.faces import sample_faces
 from srez.files import printable
 from srez.pictures.bad import NoPictures
-from srez.pictures.image import PICTURE_SUFFIXES, counted_suffixes, is_unreadable
+from srez.pictures.formats import PICTURE_SUFFIXES, counted_suffixes, is_unreadable
 
 QUIET = 2.0  # seconds before, and between, the lines that say how far a listing is
 SOME = 16  # pictures of which one can be read, if their folder is there

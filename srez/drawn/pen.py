@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from srez.pictures.image import CELEBA_HEIGHT as HEIGHT
-from srez.pictures.image import CELEBA_WIDTH as WIDTH
+from srez.pictures.geometry import CELEBA_HEIGHT as HEIGHT
+from srez.pictures.geometry import CELEBA_WIDTH as WIDTH
 
 CENTRE = 88.5, 111.0  # between the eyes of an aligned CelebA picture
 OVERSAMPLING = 2  # drawn at that many pixels per pixel, for smooth edges

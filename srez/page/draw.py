@@ -12,7 +12,8 @@ from PIL import Image
 
 from srez.drawn.faces import draw_face
 from srez.page.server import asset
-from srez.pictures.image import celeba_box, to_uint8
+from srez.pictures.geometry import celeba_box
+from srez.pictures.image import to_uint8
 
 SIDES = (16, 32)  # of the grids to paint in
 WAITING = 16  # strokes; each holds one of Gradio's 40 threads, and further ones get no answer

@@ -16,7 +16,8 @@ from srez.page.many import FACELESS
 from srez.page.visitors import gone, named, number_in, refused
 from srez.photo.align import box_side, turns_upright
 from srez.photo.jobs import Job
-from srez.pictures.image import MAX_PIXELS, read_image, to_uint8, write_image
+from srez.pictures.formats import MAX_PIXELS
+from srez.pictures.image import read_image, to_uint8, write_image
 from srez.quality.descriptors import turned
 from srez.quality.metrics import averages_back, trueness
 
@@ -198,7 +199,7 @@ class Photo:
         folder = self._visitors.fresh(request.session_hash)
         one = photo.of_face(number, folder)
         part, output = self._written(dataclasses.replace(one, eyes=None), fidelity)
-        from srez.pictures.resize import interpolate
+        from srez.pictures.geometry import interpolate
 
         result = read_image(one.job.target)
         [before] = interpolate(part.known[None], "nearest", result.shape[:2]).numpy()

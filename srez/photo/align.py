@@ -11,7 +11,9 @@ import statistics
 import numpy as np
 from PIL import Image
 
-from srez.pictures.image import BOX_LEFT, BOX_SIDE, BOX_TOP, CELEBA_EYES, MAX_PIXELS, to_uint8
+from srez.pictures.formats import MAX_PIXELS
+from srez.pictures.geometry import BOX_LEFT, BOX_SIDE, BOX_TOP, CELEBA_EYES
+from srez.pictures.image import to_uint8
 
 MAX_ENLARGEMENT = 4  # times; of a photo whose faces are put back
 # Samples along a result's pixel, at most: a thousand in all are an average as good as any.

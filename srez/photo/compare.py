@@ -5,8 +5,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from srez.photo.align import box_corners
 from srez.photo.tiles import SAMPLE_SIDE, middle
-from srez.pictures.image import GAP, TITLE_HEIGHT, titled_grid, to_uint8
-from srez.pictures.resize import interpolate
+from srez.pictures.geometry import interpolate
+from srez.pictures.grid import GAP, TITLE_HEIGHT, titled_grid
+from srez.pictures.image import to_uint8
 
 INVENTED_GAIN = 4  # in the map of what is invented: a quarter of the range is white
 _BOX = "rgb(255, 210, 0)"  # around a face

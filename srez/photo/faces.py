@@ -10,7 +10,8 @@ from srez.files import printable
 from srez.photo.align import box_side, eyes_of_box, turns_upright
 from srez.photo.jobs import Job
 from srez.photo.prepare import face_part, looks_exact, picture_part
-from srez.pictures.image import celeba_box, is_grey, is_lossless, read_image
+from srez.pictures.geometry import celeba_box
+from srez.pictures.image import is_grey, is_lossless, read_image
 from srez.quality.descriptors import find_faces, missing
 from srez.run.weights import upscale
 from srez_model import SCALE

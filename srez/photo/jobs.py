@@ -7,7 +7,7 @@ from pathlib import Path
 from srez.console import complain, counted, say
 from srez.files import printable
 from srez.options import RESULT_FORMATS
-from srez.pictures.image import PICTURE_SUFFIXES, counted_suffixes, is_unreadable
+from srez.pictures.formats import PICTURE_SUFFIXES, counted_suffixes, is_unreadable
 
 _NUMBERED = re.compile(r"(.+)_[0-9]+", re.DOTALL)
 _RELATED = re.compile(r"(.+)_(?:[0-9]+|photo)", re.DOTALL)

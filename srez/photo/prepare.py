@@ -12,8 +12,7 @@ import numpy as np
 
 from srez.photo.align import align_face, box_corners, box_side
 from srez.photo.tiles import middle
-from srez.pictures.image import BOX_LEFT, BOX_TOP, celeba_box, centre_square
-from srez.pictures.resize import resized, shrink
+from srez.pictures.geometry import BOX_LEFT, BOX_TOP, celeba_box, centre_square, resized, shrink
 from srez.run.weights import BOX_SIZES, SMALL_FACE, choose_weights, upscale
 from srez_model import SCALE, area_downscale
 

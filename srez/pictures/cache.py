@@ -14,8 +14,7 @@ import tqdm
 from srez.console import say
 from srez.files import atomic_path
 from srez.pictures.bad import BadImages
-from srez.pictures.crop import CROP_SHAPE
-from srez.pictures.load import load_crops
+from srez.pictures.pairs import CROP_SHAPE, load_crops
 
 try:
     import resource

@@ -15,9 +15,10 @@ from srez.data.source import open_source
 from srez.data.split import split_source
 from srez.files import atomic_path, make_folder, printable, write_text
 from srez.pictures.bad import BadImages
-from srez.pictures.image import titled_grid, to_uint8
-from srez.pictures.load import eight_bit, load_pictures
-from srez.pictures.resize import interpolate
+from srez.pictures.geometry import interpolate
+from srez.pictures.grid import titled_grid
+from srez.pictures.image import eight_bit, to_uint8
+from srez.pictures.pairs import load_pictures
 from srez.quality import descriptors
 from srez.quality.metrics import (
     TITLES,

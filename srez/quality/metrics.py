@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from srez.pictures.geometry import shrink
 from srez.pictures.image import to_uint8
 
 STRIP = 64  # rows of a large picture measured at a time
@@ -85,8 +86,6 @@ def averages_back(image, low_res):
     """
     scale, rest = divmod(image.shape[0], low_res.shape[0])
     if rest:
-        from srez.pictures.resize import shrink  # here, for it needs TensorFlow
-
         image = np.asarray(shrink(to_uint8(image[None]) / np.float32(255.0), len(low_res)))
         return psnr(image, low_res[None])[0]
     errors = []

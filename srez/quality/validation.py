@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from srez.console import counted, say
+from srez.pictures.geometry import interpolate
 from srez.pictures.image import to_uint8
-from srez.pictures.resize import interpolate
 from srez.quality.metrics import figures, sharpness_match, shown
 from srez.run.checkpoint import checkpoint_name
 from srez.run.weights import upscale

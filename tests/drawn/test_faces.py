@@ -14,7 +14,8 @@ from PIL import Image
 
 import srez.drawn.faces
 from srez.drawn.faces import draw_face, sample_faces
-from srez.pictures.image import celeba_box, read_image
+from srez.pictures.geometry import celeba_box
+from srez.pictures.image import read_image
 from tests.conftest import ROOT
 
 

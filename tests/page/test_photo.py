@@ -14,8 +14,8 @@ import pytest
 from srez.drawn.faces import draw_face
 from srez.options import Options
 from srez.photo.align import eyes_of_box
-from srez.pictures.image import celeba_box, read_image, to_uint8, write_image
-from srez.pictures.resize import shrink
+from srez.pictures.geometry import celeba_box, shrink
+from srez.pictures.image import read_image, to_uint8, write_image
 from srez.quality.export import export
 from srez_infer import infer
 from tests.conftest import ROOT

@@ -25,7 +25,8 @@ from srez.page import serve
 from srez.page.serve import Page
 from srez.page.server import is_local, launch, temporary_folder
 from srez.page.training import Training
-from srez.pictures.image import celeba_box, read_image, to_uint8, write_image
+from srez.pictures.geometry import celeba_box
+from srez.pictures.image import read_image, to_uint8, write_image
 from srez.run.weights import BOX, Networks
 from tests.conftest import ROOT, free_port, run_main, serving
 from tests.page.conftest import VISITOR

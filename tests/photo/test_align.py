@@ -5,7 +5,8 @@ from skimage import data
 
 import srez.photo.align
 from srez.drawn.faces import draw_face
-from srez.pictures.image import MAX_PIXELS, celeba_box
+from srez.pictures.formats import MAX_PIXELS
+from srez.pictures.geometry import celeba_box
 
 EYES = np.array([[204, 102.5], [247, 105]])  # of the astronaut
 CELEBA_EYES = np.array([[69.5, 111.5], [108.5, 111.5]])

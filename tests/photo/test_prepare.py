@@ -7,8 +7,7 @@ from skimage import data
 from srez.drawn.faces import draw_face
 from srez.photo.align import eyes_of_box
 from srez.photo.prepare import _noise, face_part, keep_known
-from srez.pictures.image import celeba_box
-from srez.pictures.resize import resized
+from srez.pictures.geometry import celeba_box, resized
 from tests.test_infer import FewNetworks
 
 SIDE = 128

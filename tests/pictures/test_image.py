@@ -9,21 +9,13 @@ from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from srez.files import MAX_BYTES
 from srez.pictures.image import (
-    GAP,
-    GROUND,
-    TITLE_HEIGHT,
-    celeba_box,
-    centre_square,
     is_grey,
-    is_plain_celeba_jpeg,
     kept_exif,
     read_image,
     read_with_alpha,
-    titled_grid,
     to_grey,
     write_image,
 )
-from tests.conftest import cell
 from tests.odd_files import TURNS, encoded
 
 TAGS, IFD = ExifTags.Base, ExifTags.IFD
@@ -154,12 +146,6 @@ def test_32_bits_for_a_pixel_are_refused(dtype):
     data = encoded(Image.fromarray(np.ones((4, 4), dtype)), "TIFF")
     with pytest.raises(OSError, match="32 bits for a pixel: save it with 8 or 16"):
         read_image(data, "deep.tif")
-
-
-def test_a_profile_makes_a_celeba_jpeg_no_plain_one():
-    image = Image.new("RGB", (178, 218))
-    assert is_plain_celeba_jpeg(encoded(image))
-    assert not is_plain_celeba_jpeg(encoded(image, icc_profile=_profile("sRGB")))
 
 
 def test_read_image_takes_a_png_named_jpg(tmp_path, picture):
@@ -338,40 +324,3 @@ def test_to_grey_gives_each_channel_the_mean(picture, factor):
     assert (found.dtype, found.shape) == (images.dtype, images.shape)
     expected = images.mean(-1, keepdims=True).repeat(3, -1)
     np.testing.assert_allclose(found, expected, atol=0.51 * factor)
-
-
-def test_centre_square_keeps_the_middle():
-    wide = np.arange(21).reshape(3, 7, 1)
-    tall = wide.swapaxes(0, 1)
-    assert (centre_square(wide) == wide[:, 2:5]).all()
-    assert (centre_square(tall) == tall[2:5]).all()
-
-
-def test_the_celeba_box_is_the_original_one():
-    image = np.zeros((218, 178, 3))
-    image[60:188, 25:153] = 1.0
-    assert celeba_box(image).shape == (128, 128, 3)
-    assert celeba_box(image).all()
-
-
-def test_only_celeba_shapes_have_a_celeba_box():
-    assert celeba_box(np.zeros((178, 218, 3))) is None
-
-
-def test_a_grid_has_columns_side_by_side_with_gaps_and_titles():
-    first, second = np.zeros((2, 30, 50, 3)), np.ones((2, 30, 50, 3))
-    grid = titled_grid({"black": first, "white": second}, magnify=2)
-    assert grid.shape == (TITLE_HEIGHT + 2 * (60 + GAP), GAP + 2 * (100 + GAP), 3)
-    assert (cell(grid, 1, 0, 60, 100) == 0).all()
-    assert (cell(grid, 0, 1, 60, 100) == 255).all()
-    assert (grid[TITLE_HEIGHT:] == GROUND).sum() == 3 * (212 * 2 * GAP + 3 * GAP * 120)
-    for left in (GAP, 100 + 2 * GAP):
-        letters = grid[:TITLE_HEIGHT, left : left + 100].max(axis=2) > 150
-        assert 20 < letters.sum() < 400
-        assert abs(letters.any(axis=0).nonzero()[0].mean() - 50) < 5
-
-
-def test_a_title_is_as_wide_as_its_column_at_most():
-    grid = titled_grid({"input 16x16 and more": np.zeros((1, 64, 64, 3))})
-    assert (grid[:TITLE_HEIGHT, :GAP] == GROUND).all()
-    assert (grid[:TITLE_HEIGHT] > 100).any()

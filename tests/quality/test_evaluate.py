@@ -9,7 +9,8 @@ import pytest
 import srez.quality.evaluate
 from srez.data.source import open_source
 from srez.options import Options
-from srez.pictures.image import GAP, read_image
+from srez.pictures.grid import GAP
+from srez.pictures.image import read_image
 from srez.quality.evaluate import METHODS, evaluate, measure
 from srez.quality.metrics import TITLES, shown
 from srez.run.checkpoint import newest_checkpoint

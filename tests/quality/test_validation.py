@@ -3,8 +3,7 @@ import pytest
 import tensorflow as tf
 
 from srez.drawn.faces import draw_face
-from srez.pictures.image import celeba_box
-from srez.pictures.resize import interpolate
+from srez.pictures.geometry import celeba_box, interpolate
 from srez.quality.validation import Validation, Watch, warn_of_schedule
 
 FACES = 6

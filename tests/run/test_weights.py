@@ -9,9 +9,9 @@ import srez.run.weights
 from srez.data.source import open_source
 from srez.files import sha256
 from srez.options import Options
-from srez.pictures.image import to_uint8
-from srez.pictures.load import eight_bit, load_pictures
-from srez.pictures.resize import interpolate
+from srez.pictures.geometry import interpolate
+from srez.pictures.image import eight_bit, to_uint8
+from srez.pictures.pairs import load_pictures
 from srez.quality.metrics import figures, lr_psnr
 from srez.run.checkpoint import read_run, write_checkpoint
 from srez.run.weights import BOX, BOX_SIZES, upscale

@@ -18,9 +18,8 @@ from PIL import Image
 from srez.data.source import open_source
 from srez.pictures.bad import BadImages
 from srez.pictures.cache import open_cache
-from srez.pictures.crop import CROP_SHAPE
 from srez.pictures.image import read_image
-from srez.pictures.load import load_pictures
+from srez.pictures.pairs import CROP_SHAPE, load_pictures
 from srez_input import Batches
 from tests import odd_files
 from tests.odd_files import encoded, face, jpeg

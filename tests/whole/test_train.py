@@ -8,7 +8,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import srez_train
 from srez.console import duration
-from srez.pictures.image import GAP, TITLE_HEIGHT, read_image
+from srez.pictures.grid import GAP, TITLE_HEIGHT
+from srez.pictures.image import read_image
 from srez.run.checkpoint import newest_checkpoint
 from tests.conftest import cell, run_main, small_config, train_arguments
 
