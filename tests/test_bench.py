@@ -164,7 +164,7 @@ def test_faces_are_made_smaller_and_worse_as_it_is_said():
     averages = faces.reshape(2, 32, 4, 32, 4, 3).mean((2, 4))
     assert (found["noise"] - averages).std() == pytest.approx(degraded.NOISE, abs=0.3)
     contrasts = {way: images.std() for way, images in found.items()}
-    assert contrasts["blur"] < 0.6 * averages.std() < averages.std() < contrasts["bicubic"]
+    assert contrasts["blur"] < 0.5 * averages.std()
     for images in found.values():
         assert images.shape == (2, 32, 32, 3) and np.abs(images - averages).max() > 5
 

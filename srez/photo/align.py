@@ -71,20 +71,29 @@ def align_face(image, eyes, side):
     left, top, right, bottom = _bounds(corner, across, 1)
     rows = np.arange(top, bottom).clip(0, image.shape[0] - 1)
     columns = np.arange(left, right).clip(0, image.shape[1] - 1)
-    region = Image.fromarray(image[rows][:, columns])
-    corner -= complex(left, top)
-    # An enlarged box is enlarged first, and then turned: where Pillow turns, its bicubic kernel is
-    # a sharper one than where it enlarges, which is what the networks know.
-    times = math.ceil(side / abs(across))
-    if times > 1:
-        region = region.resize(
-            (times * region.width, times * region.height), Image.Resampling.BICUBIC
-        )
+    region, corner = image[rows][:, columns], corner - complex(left, top)
+    if abs(across) < side:
+        return _enlarged(region, corner, across, side)
     samples = min(math.ceil(abs(across) / side), MAX_SAMPLES)
-    step = times * across / (side * samples)
-    box = _warp(region, (side * samples, side * samples), step, times * corner)
+    size = (side * samples, side * samples)
+    box = _warp(Image.fromarray(region), size, across / size[0], corner)
     squares = np.asarray(box, np.float32).reshape(side, samples, side, samples, 3)
     return squares.mean(axis=(1, 3)) / np.float32(255.0)
+
+
+def _enlarged(region, corner, across, side):
+    """A box that is smaller than `side`: first it is enlarged, then turned.
+
+    Where Pillow turns, its bicubic kernel is sharper than where it enlarges, which is what the
+    networks know. All of it is done without rounding, so that a turned photo gives the same.
+    """
+    times = math.ceil(side / abs(across))
+    size = (times * region.shape[1], times * region.shape[0])
+    planes = []
+    for plane in np.moveaxis(region / np.float32(255.0), -1, 0):
+        plane = Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC)
+        planes.append(_warp(plane, (side, side), times * across / side, times * corner))
+    return np.stack(planes, axis=-1).clip(0, 1)
 
 
 def photo_enlargement(shape, eyes, sides, scale=None):

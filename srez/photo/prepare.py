@@ -141,9 +141,8 @@ def keep_known(output, seen):
 
 def _noise(seen):
     """The standard deviation of a face's noise, beyond what a clean one's detail passes for."""
-    even = len(seen) // 2 * 2
-    down = seen[0:even:2, :even] - seen[1:even:2, :even]
-    diagonal = (down[:, 0::2] - down[:, 1::2]) / 2  # Haar's
+    down = seen[:-1] - seen[1:]
+    diagonal = (down[:, :-1] - down[:, 1:]) / 2  # as Haar's wavelet has it
     found = np.median(np.abs(diagonal), axis=(0, 1)).mean() / MEDIAN
     return math.sqrt(max(found**2 - (DETAIL / len(seen)) ** 2, 0.0))
 
