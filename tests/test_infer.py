@@ -502,7 +502,7 @@ def test_a_face_in_a_photo_is_enlarged_and_put_back(enlarge, photos, here, capsy
     outside = np.ones((512, 512), bool)
     outside[24:190, 145:305] = False
     assert difference[outside].max() == 0
-    assert 1 < difference[70:150, 190:260].mean() < 20
+    assert difference[70:150, 190:260].mean() < 1  # it is larger than its result
     out = capsys.readouterr().out
     assert "one.png (512x512): 1 face, 141 pixels wide, brought to 64x64\n  -> result.png" in out
     assert "result_photo.png (512x512)" in out
@@ -822,14 +822,14 @@ def test_a_face_that_is_made_smaller_first_is_said_to_be(enlarge, group, capsys,
     out = capsys.readouterr().out
     is_larger = width > 128
     assert (f"1 face, {width} pixels wide, brought to 128x128\n" in out) == is_larger
-    assert ("\nA face of more than 128 pixels is made smaller first." in out) == is_larger
+    assert ("\nA face of more than 128 pixels keeps its size in the photo." in out) == is_larger
 
 
 def test_a_photo_grows_by_what_the_faces_that_were_made_need(enlarge, group, here):
     enlarge(group, faces="auto", face=3, sizes=(64, 128))
     assert read_image("result_photo.png").shape == (400, 600, 3)
     changed = np.abs(read_image("result_photo.png").astype(int) - read_image(group)).max(axis=2) > 2
-    assert not changed[:, :330].any() and changed[:, 330:].any()
+    assert not changed.any()  # the face is larger than its result, and sharp
 
 
 def test_a_face_that_is_not_there_is_named(enlarge, group, here):

@@ -113,7 +113,8 @@ def put_back(image, eyes, results, scale=None):
     """A photo uint8 [H, W, 3] with its faces replaced by n results [S, S, 3] in [0, 1].
 
     `eyes` [n, 2, 2] are the faces' in the photo, which is enlarged by `photo_enlargement`. Towards
-    the box's edge a result fades into the photo.
+    the box's edge a result fades into the photo. A face that is larger than its result keeps its
+    pixels: what the result changes is enlarged and added.
     """
     times = photo_enlargement(image.shape, eyes, [len(result) for result in results], scale)
     photo = Image.fromarray(image)
@@ -127,10 +128,18 @@ def put_back(image, eyes, results, scale=None):
         # From the photo's pixels to the box, whose side is 1: the inverse of the way there.
         step, start = 1 / across, (complex(left, top) - corner) / across
         size = (right - left, bottom - top)
-        face, shade = (
+        pictures = [Image.fromarray(to_uint8(result)), mask]
+        if box_side(pair) > len(result):
+            before = align_face(image, pair, len(result))
+            pictures.append(Image.fromarray(to_uint8(before)))
+        face, shade, *before = (
             _warp(picture, size, picture.width * step, picture.width * start)
-            for picture in (Image.fromarray(to_uint8(result)), mask)
+            for picture in pictures
         )
+        if before:
+            region = np.asarray(photo.crop((left, top, right, bottom)), np.int16)
+            changed = region + np.asarray(face, np.int16) - np.asarray(before[0])
+            face = Image.fromarray(changed.clip(0, 255).astype(np.uint8))
         photo.paste(face, (left, top), shade)
     return np.asarray(photo)
 

@@ -112,7 +112,7 @@ def face_part(image, eyes, networks):
     inputs = size // SCALE
     low_res = align_face(image, eyes, inputs)
     seen = align_face(image, eyes, min(width, size)) if width > inputs else None
-    tip = f"A face of more than {size} pixels is made smaller first." if width > size else ""
+    tip = f"A face of more than {size} pixels keeps its size in the photo." if width > size else ""
     corners = np.array(box_corners(eyes))
     box = tuple(map(round, (*corners.min(axis=0), *corners.max(axis=0))))
     return Part(low_res, size, consistent, width, box, seen, tip)

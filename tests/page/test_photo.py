@@ -79,7 +79,7 @@ def test_a_face_too_large_to_gain_is_said_to_be_so(page, tmp_path, monkeypatch):
     photo, *_ = page.photo.look(str(path), VISITOR)
     words, *_ = page.photo.sharpen(photo, 1, 1.0, VISITOR)
     assert "1 face, 200 pixels wide, brought to 128x128" in words
-    assert "**A face of more than 128 pixels is made smaller first.**" in words
+    assert "**A face of more than 128 pixels keeps its size in the photo.**" in words
 
 
 def test_another_fidelity_has_files_of_its_own_for_the_browser_to_show(page):

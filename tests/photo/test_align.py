@@ -83,6 +83,18 @@ def test_a_face_is_put_into_its_box_alone_and_fades_towards_its_edge():
     assert fade.max() < 0.08
 
 
+def test_a_face_that_is_larger_than_its_result_keeps_its_pixels(astronaut):
+    result = srez.photo.align.align_face(astronaut, EYES, 64)
+    eyes = EYES[None]
+    same = srez.photo.align.put_back(astronaut, eyes, result[None])
+    assert np.abs(same.astype(int) - astronaut).max() <= 1
+    darker = srez.photo.align.put_back(astronaut, eyes, result[None] * 0.9)
+    inside = srez.photo.align.align_face(darker, EYES, 128)[40:90, 40:90]
+    before = srez.photo.align.align_face(astronaut, EYES, 128)[40:90, 40:90]
+    assert inside.mean() == pytest.approx(0.9 * before.mean(), abs=0.01)
+    assert np.abs(np.diff(inside, axis=0)).mean() > 0.9 * np.abs(np.diff(before, axis=0)).mean()
+
+
 @pytest.mark.parametrize("eyes", [[[2, 50], [32, 50]], [[70, 5], [99, 8]]])
 def test_a_face_at_the_photos_border_is_put_back(eyes):
     image = np.zeros((100, 100, 3), np.uint8)
