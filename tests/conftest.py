@@ -23,7 +23,7 @@ on_linux = pytest.mark.skipif(
     reason="macOS and Windows can't bind a process to cores: --cores is refused there",
 )
 FACES = 24
-# A job in the background ignores Ctrl-C, under nohup a hang-up too, and so would all that it starts.
+# A job in the background ignores Ctrl-C, under nohup a hang-up too; so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
