@@ -832,6 +832,12 @@ def test_a_photo_grows_by_what_the_faces_that_were_made_need(enlarge, group, her
     assert not changed.any()  # the face is larger than its result, and sharp
 
 
+def test_no_larger_photo_is_promised_than_there_can_be(enlarge, group, monkeypatch, capsys):
+    monkeypatch.setattr(srez.photo.align, "MAX_PIXELS", 9 * 400 * 600)
+    enlarge(group, faces="auto", sizes=(64, 128))
+    assert "the photo, 3 times as large, faces put back\n" in capsys.readouterr().out
+
+
 def test_a_face_that_is_not_there_is_named(enlarge, group, here):
     with pytest.raises(OSError, match=r"--face=4: .*none.png \(600x400\): 3 faces found"):
         enlarge(group, face=4)

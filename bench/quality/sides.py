@@ -24,7 +24,7 @@ from srez.pictures.image import to_uint8, write_image
 from srez.quality.descriptors import descriptors, find_faces
 from srez.run.weights import BOX_SIZES, Networks, upscale
 
-COUNT = 100
+COUNT = 100  # for means; these take half an hour on two busy cores
 TRUTH = BOX_SIZES[-1]
 MADE = {  # sides in pixels by what is done
     "bicubic": (12, 20, 24, 40, 48, 64, 96, 128),

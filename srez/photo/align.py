@@ -96,10 +96,10 @@ def _enlarged(region, corner, across, side):
     return np.stack(planes, axis=-1).clip(0, 1)
 
 
-def photo_enlargement(shape, eyes, sides, scale=None):
+def photo_enlargement(shape, eyes, sides, scale=0):
     """How many times larger a photo of `shape` becomes, for results of `sides` pixels: 1 to 4.
 
-    `eyes` [n, 2, 2] are those of its faces. `scale` is how many times it shall be; with None at
+    `eyes` [n, 2, 2] are those of its faces. `scale` is how many times it shall be; with 0 at
     least half of the results keep all their pixels: one small face at the edge doesn't decide. No
     photo becomes larger than srez itself would read.
     """
@@ -109,7 +109,7 @@ def photo_enlargement(shape, eyes, sides, scale=None):
     return max(min(wanted, MAX_ENLARGEMENT, fitting), 1)
 
 
-def put_back(image, eyes, results, scale=None):
+def put_back(image, eyes, results, scale=0):
     """A photo uint8 [H, W, 3] with its faces replaced by n results [S, S, 3] in [0, 1].
 
     `eyes` [n, 2, 2] are the faces' in the photo, which is enlarged by `photo_enlargement`. Towards

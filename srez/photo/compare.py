@@ -14,14 +14,13 @@ _BOX = "rgb(255, 210, 0)"  # around a face
 _SIDE = 256  # pixels; a small picture is magnified to about that for the eye
 
 
-def comparison(parts, outputs, numbers=()):
-    """(a grid, uint8, with a row for each part; how many of 255 levels are invented on average).
+def comparison(inputs, outputs, numbers=()):
+    """(a grid, uint8, with a row for each input; how many of 255 levels are invented on average).
 
-    `parts` are prepare.Parts, `outputs` for each of them a list of images in [0, 1]: the result,
-    and the faithful and the plausible one, if what is invented shall be shown. `numbers` stand in
-    the rows, if there are any: those of the faces, as in `with_boxes`.
+    `inputs` are [h, w, 3], `outputs` for each of them a list of larger images, all in [0, 1]: the
+    result, and the faithful and the plausible one, if what is invented shall be shown. `numbers`
+    stand in the rows, if there are any: those of the faces, as in `with_boxes`.
     """
-    inputs = [part.known for part in parts]
     rows, levels = zip(*map(_row, inputs, outputs), strict=True)
     sizes = {f"input {image.shape[1]}x{image.shape[0]}" for image in inputs}
     title = sizes.pop() if len(sizes) == 1 else "input"

@@ -6,6 +6,7 @@ name, and what is written is said.
 
 import concurrent.futures
 import itertools
+import math
 import os
 import sys
 
@@ -14,7 +15,7 @@ import tqdm
 
 from srez.console import counted, say
 from srez.files import printable
-from srez.photo.align import MAX_ENLARGEMENT, box_side, put_back, turns_upright
+from srez.photo.align import box_side, photo_enlargement, put_back, turns_upright
 from srez.photo.compare import comparison, with_boxes
 from srez.photo.faces import FACELESS_TIP, NAMED, NoFace, name_and_size
 from srez.photo.jobs import count_left, earlier_results
@@ -102,7 +103,7 @@ def write_results(item, outputs):
     compared = f"{printable(str(job.comparison))}: beside bicubic interpolation"
     lines = [item.words, f"  -> {named}", f"  -> {compared}"]
     numbers = item.numbers if len(item.found) > 1 else ()
-    grid, levels = comparison(item.parts, outputs, numbers)
+    grid, levels = comparison([part.known for part in item.parts], outputs, numbers)
     if item.eyes is not None:
         # Read again: to keep the photos of a whole folder would take too much memory.
         image, alpha = read_with_alpha(job.source)
@@ -128,13 +129,11 @@ def _write_photo(item, results, image, alpha):
     about = _about(item.told, times, INVENTED)
     write_image(item.job.photo, photo, about, alpha, kept_exif(item.job.source))
     how = "" if times == 1 else f", {times} times as large"
-    smallest = min(map(box_side, item.eyes))
-    if (
-        not item.photo_scale
-        and times * smallest < max(map(len, results))
-        and times < MAX_ENLARGEMENT
-    ):
-        how += f" (--photo_scale {MAX_ENLARGEMENT} shows more of the smallest face)"
+    sides = [len(result) for result in results]
+    most = max(side / box_side(pair) for pair, side in zip(item.eyes, sides, strict=True))
+    most = photo_enlargement(image.shape, item.eyes, sides, math.ceil(most))
+    if most > times and not item.photo_scale:
+        how += f" (--photo_scale {most} shows more of the smallest face)"
     return f"{name_and_size(item.job.photo, photo)}: the photo{how}, faces put back"
 
 
