@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bench.quality import degraded, peers, sides
+from bench.quality import groups, peers, sides
 from bench.speed import scaling, textbook
 from bench.speed import steps as speed
+from bench.weights import cleaner
+from bench.weights.small_faces import small_face
 from srez.options import Options
 from srez.pictures.image import write_image
-from srez.quality.metrics import lr_psnr
 from srez.run.weights import Networks
 from tests.conftest import ROOT
 
@@ -135,36 +136,14 @@ def test_the_page_on_clusters_is_that_of_the_measurements():
     assert scaling.page(found) == (ROOT / "docs" / "CLUSTER.md").read_text()
 
 
-def test_inputs_are_made_smaller_in_five_ways():
-    high_res = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
-    found = dict(degraded.ways(high_res))
-    averages = found["averages"]
-    np.testing.assert_allclose(
-        averages, high_res.reshape(2, 16, 4, 16, 4, 3).mean((2, 4)), atol=0.003
-    )
-    assert np.std(found["noise of 5 levels"] - averages) * 255 == pytest.approx(5.0, abs=0.3)
-    assert (np.rint(255 * found["nearest"]) == np.rint(255 * high_res[:, 2::4, 2::4])).all()
-    for way, images in found.items():
-        assert images.dtype == np.float32 and images.shape == (2, 16, 16, 3)
-        assert way == "averages" or np.abs(images - averages).max() > 0.02
-
-
-def test_a_run_of_the_original_recipe_is_measured_with_and_without_the_projection(trained):
-    low_res = np.random.default_rng(0).random((2, 16, 16, 3), np.float32)
-    run = Options(checkpoint_dir=str(trained[0] / "checkpoint"), weights="ema")
-    found = dict(degraded.enlarged(low_res, run, is_exact=True))
-    assert list(found) == ["bicubic", "consistent on", "consistent off"]
-    errors = [lr_psnr(images / 255, low_res).mean() for images in list(found.values())[1:]]
-    assert errors[0] > errors[1] + 5
-
-
 def test_faces_are_made_smaller_and_worse_as_it_is_said():
     faces = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
     found = {way: sides.made_small(faces, way, 32).astype(float) for way in sides.MADE}
     averages = faces.reshape(2, 32, 4, 32, 4, 3).mean((2, 4))
-    assert (found["noise"] - averages).std() == pytest.approx(degraded.NOISE, abs=0.3)
-    contrasts = {way: images.std() for way, images in found.items()}
-    assert contrasts["blur"] < 0.5 * averages.std()
+    assert np.abs(found.pop("averages") - averages).max() <= 0.5
+    assert (found["noise"] - averages).std() == pytest.approx(sides.NOISE, abs=0.3)
+    assert (found["nearest"] == faces[:, 2::4, 2::4]).all()
+    assert found["blur"].std() < 0.5 * averages.std()
     for images in found.values():
         assert images.shape == (2, 32, 32, 3) and np.abs(images - averages).max() > 5
 
@@ -178,6 +157,43 @@ def test_faces_of_every_side_are_compared_at_128_pixels():
         assert {images.shape for images in found.values()} == {(1, 128, 128, 3)}
         assert (found["bicubic"] == 128).all()
         assert np.abs(found["fidelity 0"].astype(int) - 128).mean() < 8
+
+
+def test_a_small_face_lies_where_its_truth_lies():
+    y, x = np.mgrid[:128, :128] / np.float32(128)
+    face = np.stack([0.5 + 0.4 * np.sin(9 * x), 0.5 + 0.4 * np.cos(7 * y), x], axis=-1)
+    found = [small_face(face, 17, np.random.default_rng(number)) for number in range(60)]
+    sides = [len(seen) for seen, _, _ in found]
+    assert 17 <= min(sides) < 40 and max(sides) == 128
+    for seen, truth, is_clean in found:
+        assert seen.shape == truth.shape and seen.dtype == truth.dtype == np.uint8
+        inner = np.abs(seen.astype(float) - truth)[3:-3, 3:-3].mean(axis=2)
+        assert np.median(inner) < (2 if is_clean else 9)
+    assert any(is_clean for *_, is_clean in found) and not all(is_clean for *_, is_clean in found)
+
+
+def test_a_cleaner_is_trained_on_what_was_seen_made_and_true(monkeypatch, here):
+    sides = np.array([24, 70, 30])
+    truth = np.random.default_rng(0).integers(0, 200, (sum(sides**2), 3), np.uint8)
+    np.savez("faces.npz", pixels=np.stack([truth + 40, truth, truth], axis=1), sides=sides)
+    monkeypatch.setattr(cleaner, "CLEANER", here / "cleaner.weights.h5")
+    monkeypatch.setattr(cleaner, "write_sums", lambda: None)
+    monkeypatch.setattr(cleaner, "CROPS", (24,))
+    monkeypatch.setattr(cleaner, "PIXELS", 4 * 24**2)
+    inputs, truths = cleaner.Faces("faces.npz").batch(np.random.default_rng(1))
+    faults = inputs[..., :3] - truths
+    np.testing.assert_allclose(faults, 40 / 255, atol=1e-6)
+    np.testing.assert_array_equal(inputs[..., 3:6], truths)
+    cleaner.train("faces.npz", 30)
+    trained = cleaner.build_cleaner()
+    trained.load_weights(cleaner.CLEANER)
+    assert np.abs(trained(inputs) - truths).mean() < 0.8 * np.abs(faults).mean()
+
+
+def test_faces_are_grouped_by_where_they_come_from():
+    names = ["more/thai_001.jpg", "more/thai_7_2.jpg", "more/london_x.jpg"]
+    assert groups.named(names) == {"thai": [0, 1], "london": [2]}
+    assert groups.named(["000001.jpg"]) == {}
 
 
 def _nearest(image, factor):
@@ -229,9 +245,10 @@ def test_missing_packages_of_peers_are_named_with_what_installs_them(monkeypatch
 def test_peers_get_the_averages_in_8_bits(monkeypatch):
     high_res = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
     means = high_res.reshape(2, 16, 4, 16, 4, 3).mean((2, 4))
-    monkeypatch.setattr(peers, "enlarged", lambda *given, **more: [("bicubic", None)])
-    found = dict(peers.everything(peers.averages(high_res), Options(), {"as it is": np.array}))
-    assert list(found) == ["bicubic", "as it is"]
+    options = Options(weights="shipped", sample_size=64)
+    found = dict(peers.everything(peers.averages(high_res), options, {"as it is": np.array}))
+    assert list(found) == ["bicubic", "fidelity 0", "fidelity 1", "as it is"]
+    assert {found[name].shape for name in found if name != "as it is"} == {(2, 64, 64, 3)}
     assert found["as it is"].dtype == np.uint8
     np.testing.assert_allclose(found["as it is"] / 255, means, atol=0.502 / 255)
 

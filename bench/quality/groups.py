@@ -1,13 +1,12 @@
-"""On which faces a network does worse: python3 -m bench.quality.groups DATASET EVALUATION_DIR.
+"""On which faces the weights in the box do worse: python3 -m bench.quality.groups DATASET.
 
-Takes what --run evaluate found on the dataset's test pictures, and prints a Markdown table: the
-means over all of them, and over the tenth of them that is darkest, brightest, flattest, most turned
-to a side or least so. Needs requirements/face.txt.
+Prints a Markdown table of bicubic interpolation and the default fidelity at both sizes: the means
+over all test faces of the dataset, and over groups of them. If pictures are named for where they
+come from, as in thai_001.jpg, these are the groups; else the tenth that is darkest, brightest,
+flattest, most turned to a side or least so. Needs requirements/face.txt.
 """
 
-import csv
 import sys
-from pathlib import Path
 
 import dlib
 import numpy as np
@@ -15,39 +14,64 @@ from PIL import Image
 
 from bench.shared import split_of
 from srez.options import Options
-from srez.pictures.image import to_uint8
+from srez.pictures.geometry import interpolate
+from srez.pictures.image import eight_bit, to_uint8
 from srez.pictures.pairs import load_pictures
-from srez.quality.descriptors import LANDMARK_SIDE, landmarks
+from srez.quality.descriptors import LANDMARK_SIDE, descriptors, landmarks
+from srez.quality.metrics import figures, identity_distance
+from srez.run.weights import BOX_SIZES, load_generator, upscale
 
-COLUMNS = ("srez_psnr", "srez_ssim", "srez_identity_distance")
+
+def main(dataset):
+    """Measures, and prints the table."""
+    columns = []
+    for size in BOX_SIZES:
+        options = Options(dataset=dataset, sample_size=size, weights="shipped")
+        source, split = split_of(options)
+        numbers, *pair = load_pictures(source, split.test, size)
+        low_res, high_res = map(eight_bit, pair)
+        generator, _ = load_generator(options)
+        for images in interpolate(low_res).numpy(), upscale(generator, low_res):
+            columns += _figures(to_uint8(images), low_res, high_res)
+    groups = named([source.names[number] for number in numbers]) or _tenths(high_res)
+    titles = [f"{name}, {size}" for size in BOX_SIZES for name in ("bicubic", "srez")]
+    print("| group | pictures |", " | ".join(titles), "|")
+    print("| --- |", len(titles) * " --- |")
+    for name, which in ({"all": range(len(numbers))} | groups).items():
+        means = [column[which].mean() for column in columns]
+        pairs = zip(means[::2], means[1::2], strict=True)
+        cells = [f"{psnr:.2f}, {identity:.3f}" for psnr, identity in pairs]
+        print(f"| {name} | {len(which)} |", " | ".join(cells), "|")
 
 
-def main(dataset, evaluation_dir):
-    """Prints the table."""
-    options = Options(dataset=dataset)
-    source, split = split_of(options)
-    numbers, _, high_res = load_pictures(source, split.test, options.sample_size)
-    with open(Path(evaluation_dir, "per_image.csv"), newline="") as file:
-        rows = {row["name"]: [float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)}
-    figures = np.array([rows[source.names[number]] for number in numbers])
-    faces = np.asarray(high_res)
+def _figures(images, low_res, high_res):
+    truth = descriptors(to_uint8(high_res))
+    psnr = figures(images, high_res, low_res)["psnr"]
+    return [psnr, identity_distance(descriptors(images), truth)]
+
+
+def named(names):
+    """{what stands before the first "_" of a picture's name: the numbers of these pictures}."""
+    groups = {}
+    for number, name in enumerate(names):
+        group, *rest = name.rsplit("/", 1)[-1].split("_")
+        if rest:
+            groups.setdefault(group, []).append(number)
+    return groups
+
+
+def _tenths(faces):
     brightness = np.argsort(faces.mean(axis=(1, 2, 3)))
     contrast = np.argsort(faces.std(axis=(1, 2)).mean(axis=1))
     turn = np.argsort([_turn(face) for face in to_uint8(faces)])
     tenth = len(faces) // 10
-    groups = {
-        "all": brightness,
+    return {
         "darkest": brightness[:tenth],
         "brightest": brightness[-tenth:],
         "flattest": contrast[:tenth],
         "most turned": turn[-tenth:],
         "least turned": turn[:tenth],
     }
-    print("| tenth of the test pictures | PSNR, dB | SSIM | identity distance |")
-    print("| --- | --- | --- | --- |")
-    for name, which in groups.items():
-        psnr, ssim, identity = figures[which].mean(axis=0)
-        print(f"| {name} | {psnr:.2f} | {ssim:.3f} | {identity:.3f} |")
 
 
 def _turn(face):

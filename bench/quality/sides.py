@@ -1,40 +1,53 @@
 """Measures the weights in the box on faces of every size, clean and not.
 
 python3 -m bench.quality.sides DATASET: COUNT test faces of 128 pixels are made smaller and worse as
-MADE tells, and enlarged as if they were in a photo. Writes bench/results/sides.csv, a row for each
-way, side and what enlarges it, the chart docs/sides.svg, and skimage's astronaut, docs/sides.webp.
-A second argument is a number of faces to try it on; then nothing is written. Needs
-requirements/bench.txt and requirements/face.txt.
+MADE tells, and enlarged: those as small as a network's input as pictures, the others as if they
+were in a photo. Writes bench/results/sides.csv, a row for each way, side and what enlarges it; the
+chart docs/sides.svg; and skimage's astronaut, docs/sides.webp. A second argument is a number of
+faces to try it on; then nothing is written. Needs requirements/bench.txt and requirements/face.txt.
 """
 
+import io
 import sys
 
 import numpy as np
 import skimage.data
 from PIL import Image
 
-from bench.quality.degraded import NOISE, packed
 from bench.shared import ROOT, load_faces, measured, save_chart, write_table
 from srez.options import Options
 from srez.photo.align import align_face, eyes_of_box
-from srez.photo.prepare import face_part
-from srez.pictures.geometry import interpolate
+from srez.photo.prepare import face_part, looks_exact, picture_part
+from srez.pictures.geometry import interpolate, shrink
 from srez.pictures.grid import titled_grid
 from srez.pictures.image import to_uint8, write_image
 from srez.quality.descriptors import descriptors, find_faces
 from srez.run.weights import BOX_SIZES, Networks, upscale
+from srez_model import SCALE
 
 COUNT = 100  # for means; these take half an hour on two busy cores
 TRUTH = BOX_SIZES[-1]
-MADE = {  # sides in pixels by what is done
+INPUTS = tuple(size // SCALE for size in BOX_SIZES)
+KERNELS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "Lanczos": Image.Resampling.LANCZOS,
+    "nearest": Image.Resampling.NEAREST,
+}
+MADE = {  # sides in pixels by what is done; for JPEG, noise and blur averages are taken
+    "averages": (16, 32, 64),
     "bicubic": (12, 20, 24, 40, 48, 64, 96, 128),
-    "JPEG": (32, 48, 64, 96, 128),
-    "noise": (32, 64, 96, 128),
+    "Lanczos": (16, 32),
+    "nearest": (16, 32),
+    "JPEG": (16, 32, 48, 64, 96, 128),
+    "noise": (16, 32, 64, 96, 128),
     "blur": (48, 64, 96, 128),
 }
+QUALITY = 75  # of JPEG, with colours halved: Pillow's default
+NOISE = 5.0  # levels, the standard deviation
 BLUR = 1.0  # pixels of the small face, that of a Gaussian
 FIGURES = ("PSNR", "SSIM", "sharpness", "identity distance")
-SHOWN = {"bicubic": (12, 20, 24, 48, 64, 96), "JPEG": (32, 64, 128), "blur": (48, 128)}
+DRAWN = ("averages", "bicubic", "JPEG", "noise", "blur")  # in the chart
+SHOWN = {"bicubic": (12, 16, 24, 32, 48, 64, 96, 128), "JPEG": (32, 64, 128), "blur": (48, 128)}
 
 
 def main(dataset, count=None):
@@ -46,12 +59,14 @@ def main(dataset, count=None):
     for way, sides in MADE.items():
         for side in sides:
             small = made_small(to_uint8(faces), way, side)
+            held = np.mean([_part(image, networks[0.0]).consistent == "on" for image in small])
             for name, images in enlarged(small, networks):
                 psnr, ssim, _, sharpness, identity, _ = measured(images, faces, faces, truth)
-                rows.append((way, side, name, psnr, ssim, sharpness, identity))
+                rows.append((way, side, name, psnr, ssim, sharpness, identity, round(100 * held)))
                 print(*rows[-1], flush=True)
     if not count:
-        write_table("sides", ("made by", "side", "enlarged by", *FIGURES), rows)
+        header = ("made by", "side", "enlarged by", *FIGURES, "of 100 held to their pixels")
+        write_table("sides", header, rows)
         _draw_chart(rows)
         _draw_astronaut(networks)
 
@@ -65,14 +80,22 @@ def made_small(images, way, side):
         images = to_uint8(
             scipy.ndimage.gaussian_filter(images / np.float32(255), (0, width, width, 0))
         )
-    kernel = Image.Resampling.BICUBIC if way == "bicubic" else Image.Resampling.BOX
+    if way == "averages":  # Pillow's would be rounded twice
+        return to_uint8(np.asarray(shrink(images / np.float32(255), side)))
+    kernel = KERNELS.get(way, Image.Resampling.BOX)
     small = np.stack([Image.fromarray(image).resize((side, side), kernel) for image in images])
     if way == "JPEG":
-        small = to_uint8(np.stack(list(map(packed, small))))
+        small = np.stack(list(map(_packed, small)))
     if way == "noise":
         noise = np.random.default_rng(0).normal(0.0, NOISE / 255, small.shape)
         small = to_uint8(small / 255 + noise)
     return small
+
+
+def _packed(image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=QUALITY)
+    return np.asarray(Image.open(file))
 
 
 def enlarged(small, networks):
@@ -82,13 +105,19 @@ def enlarged(small, networks):
     are interpolated.
     """
     yield "bicubic", _at_truth(small / np.float32(255))
-    eyes = eyes_of_box(0, 0, small.shape[1])
     for fidelity, each in networks.items():
-        parts = [face_part(image, eyes, each) for image in small]
-        [network] = each.of(*parts[0].kind[:2])
-        outputs = upscale(network, np.stack([part.low_res for part in parts]))
-        results = [part.result(output) for part, output in zip(parts, outputs, strict=True)]
+        results = []
+        for part in (_part(image, each) for image in small):
+            [network] = each.of(*part.kind[:2])
+            [output] = upscale(network, part.low_res[None])
+            results.append(part.result(output))
         yield f"fidelity {fidelity:g}", _at_truth(np.stack(results))
+
+
+def _part(image, networks):
+    if len(image) in INPUTS:
+        return picture_part(image, networks, looks_exact)[0]
+    return face_part(image, eyes_of_box(0, 0, len(image)), networks)
 
 
 def _at_truth(images):
@@ -99,8 +128,9 @@ def _draw_chart(rows):
     """PSNR over the side, for each way."""
     import matplotlib.pyplot  # here, for the tests of this module do without
 
-    chart, axes = matplotlib.pyplot.subplots(1, 4, figsize=(12, 3.5), layout="constrained")
-    for axis, way in zip(axes, MADE, strict=True):
+    across = {"figsize": (3 * len(DRAWN), 3.5), "layout": "constrained"}
+    chart, axes = matplotlib.pyplot.subplots(1, len(DRAWN), **across)
+    for axis, way in zip(axes, DRAWN, strict=True):
         for name in dict.fromkeys(row[2] for row in rows):
             points = [row[1:4:2] for row in rows if row[0] == way and row[2] == name]
             axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)

@@ -62,7 +62,7 @@ def write(generators, batch, options, commit):
     names = [Path(word).name for word in options["dataset"].split(",")]
     BOX.mkdir(exist_ok=True)
     for name, generator in generators.items():
-        _save_halved(generator, BOX / f"{stem}_{name}.weights.h5")
+        save_rounded(generator, BOX / f"{stem}_{name}.weights.h5")
     about = {
         "batch": batch,
         "commit": commit,
@@ -74,18 +74,23 @@ def write(generators, batch, options, commit):
         "options": options | {"dataset": ",".join(names)},
     }
     write_text(BOX / f"{stem}.json", json.dumps(about, indent=2) + "\n")
-    files = sorted(path for path in BOX.iterdir() if path.name.startswith("faces"))
+    write_sums()
+
+
+def write_sums():
+    """Writes the SHA-256 of each file in the box, and says how large they are."""
+    files = sorted(path for path in BOX.iterdir() if path.suffix in (".h5", ".json"))
     write_text(BOX / "SHA256SUMS", "".join(f"{sha256(path)}  {path.name}\n" for path in files))
     for path in files:
-        say(f"Wrote {path}, {path.stat().st_size / 1e6:.1f} MB.")
+        say(f"{path}, {path.stat().st_size / 1e6:.1f} MB")
 
 
-def _save_halved(generator, path):
-    """Saves the weights as Keras does, but rounded to BITS, except for the fixed kernel."""
+def save_rounded(network, path):
+    """Saves a network's weights as Keras does, but rounded to BITS, except for a fixed kernel."""
     fixed = modern.bicubic_layer().kernel_initializer.value.shape
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder, path.name)
-        generator.save_weights(whole)
+        network.save_weights(whole)
         with h5py.File(whole) as old, h5py.File(path, "w") as new:
 
             def copy(name, item):

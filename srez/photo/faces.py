@@ -50,7 +50,7 @@ class Item:
 
     def with_told(self, networks):
         """The same, with what the run.weights.Networks tell of those that its parts go through."""
-        told = tuple(networks.told(part.size, part.consistent) for part in self.parts)
+        told = tuple(part.told(networks) for part in self.parts)
         return dataclasses.replace(self, told=told)
 
 

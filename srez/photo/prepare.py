@@ -8,12 +8,14 @@ import dataclasses
 import functools
 import math
 
+import keras
 import numpy as np
+from keras import layers
 
 from srez.photo.align import align_face, box_corners, box_side
 from srez.photo.tiles import middle
 from srez.pictures.geometry import BOX_LEFT, BOX_TOP, celeba_box, centre_square, resized, shrink
-from srez.run.weights import BOX_SIZES, SMALL_FACE, choose_weights, upscale
+from srez.run.weights import BOX, BOX_SIZES, SMALL_FACE, checked, choose_weights, upscale, with_sum
 from srez_model import SCALE, area_downscale
 
 # Of exact averages, what the faithful network in the box would change is small: in the colours by
@@ -22,11 +24,9 @@ from srez_model import SCALE, area_downscale
 LEAST_COLOUR, LEAST_BRIGHTNESS = 44.0, 14.7  # dB
 NOTHING = 50.0  # dB: who sees that? Plain pictures have no detail to compare with
 LEAST_SIDE = 8  # pixels; fewer tell nothing
-# What is known of a larger face, chosen on validation faces: docs/QUALITY.md.
-BLURRED, SHARP = 0.84, 0.90  # sharpness beside the result's at the same side: nothing, all is kept
-DETAIL = 300 / 255  # noise that a clean face of one pixel seems to have; one of N seems to have 1/N
-WINDOW = 5  # pixels, in which noise and detail are told apart
-MEDIAN = 0.6745  # of the absolute values of normal noise, in standard deviations
+CLEANER = BOX / "cleaner.weights.h5"  # trained by bench.weights.cleaner
+UNITS, RES_BLOCKS = 48, 8  # its channels, at half of the face's side, and its residual blocks
+SMALL = 1e-3  # standard deviation of initial weights that end a residual: it starts as nothing
 # Brightness, and two differences of colour, as JPEG has them (ITU-T T.871).
 TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 
@@ -58,6 +58,13 @@ class Part:
     def result(self, output):
         """The result [H, W, 3] in [0, 1] for what the network gave."""
         return output if self.seen is None else keep_known(output, self.seen)
+
+    def told(self, networks):
+        """What a result's file tells of what made it, texts by name; by run.weights.Networks."""
+        told = networks.told(self.size, self.consistent)
+        if self.seen is not None:
+            told["Weights"] += f", {with_sum(CLEANER)}"
+        return told
 
     @property
     def kind(self):
@@ -123,32 +130,53 @@ def keep_known(output, seen):
 
     `seen` [s, s, 3] is the face, of which the network saw a smaller version. The idea of srez's L1
     term, at the face's own side: what the output, made that small, lacks of the face is enlarged
-    and added. Left out is what seems to be noise (Wiener's filter on what is lacking), and all of
-    it where the output made small is sharper than the face: that is blurred.
+    and added. First the face is rid of noise, of JPEG's blocks and of blur by a small network, the
+    cleaner, which is shown the output, too.
     """
     made_small = resized(output, len(seen))
-    lacking = seen - made_small
-    noise = _noise(seen)
-    if noise:
-        import scipy.ndimage  # here, for it takes a second to import, and most have no noise
-
-        power = scipy.ndimage.uniform_filter(np.square(lacking).mean(axis=-1), WINDOW)[..., None]
-        lacking *= 1 - np.minimum(noise**2 / np.maximum(power, 1e-12), 1)
-    sharpness = _sharpness(seen) / max(_sharpness(made_small), 1e-6)
-    lacking *= np.clip((sharpness - BLURRED) / (SHARP - BLURRED), 0, 1)
+    even = ((0, len(seen) % 2), (0, len(seen) % 2), (0, 0))
+    inputs = np.pad(cleaner_input(seen, made_small, len(seen)), even, mode="edge")
+    [clean] = _cleaner()(inputs[None], training=False).numpy()
+    lacking = clean[: len(seen), : len(seen)] - made_small
     return (output + resized(lacking, len(output))).clip(0, 1)
 
 
-def _noise(seen):
-    """The standard deviation of a face's noise, beyond what a clean one's detail passes for."""
-    down = seen[:-1] - seen[1:]
-    diagonal = (down[:, :-1] - down[:, 1:]) / 2  # as Haar's wavelet has it
-    found = np.median(np.abs(diagonal), axis=(0, 1)).mean() / MEDIAN
-    return math.sqrt(max(found**2 - (DETAIL / len(seen)) ** 2, 0.0))
+def cleaner_input(seen, made_small, side):
+    """What the cleaner is shown of a face of `side` pixels, or of a part of it: [s, s, 7].
+
+    What is seen, what a network made, [s, s, 3] each, and how large the face is.
+    """
+    size = np.full_like(seen[..., :1], math.log2(min(side, BOX_SIZES[-1]) / BOX_SIZES[0]))
+    return np.concatenate([seen, made_small, size], axis=-1)
 
 
-def _sharpness(image):
-    return sum(np.abs(np.diff(image, axis=axis)).mean() for axis in (0, 1))
+def build_cleaner(precision="float32"):
+    """Maps what `cleaner_input` gives, [B, h, w, 7], to clean faces [B, h, w, 3], about in [0, 1].
+
+    Sides are even. The convolutions compute in `precision`, "float32" or "bfloat16".
+    """
+    policy = "float32" if precision == "float32" else f"mixed_{precision}"
+
+    def small():
+        return keras.initializers.RandomNormal(stddev=SMALL)
+
+    def conv2d(x, **more):
+        return layers.Conv2D(UNITS, 3, padding="same", dtype=policy, **more)(x)
+
+    faces = keras.Input((None, None, 7))
+    x = layers.Conv2D(UNITS, 4, 2, padding="same", activation="relu", dtype=policy)(faces)
+    for _ in range(RES_BLOCKS):
+        x = x + conv2d(conv2d(x, activation="relu"), kernel_initializer=small())
+    x = layers.Conv2DTranspose(3, 4, 2, padding="same", kernel_initializer=small(), dtype=policy)(x)
+    faults = layers.Activation("linear", dtype="float32")(x)
+    return keras.Model(faces, faces[..., :3] + faults, name="cleaner")
+
+
+@functools.cache
+def _cleaner():
+    cleaner = build_cleaner()
+    cleaner.load_weights(checked(CLEANER))
+    return cleaner
 
 
 def looks_exact(low_res):

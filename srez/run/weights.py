@@ -103,7 +103,7 @@ class Weights:
     def check(self):
         """Raises OSError: a file of those in the box is damaged or gone (a run's were checked)."""
         for name in (self.name, "faithful") if self.is_boxed else ():
-            _checked(BOX / self._boxed_file(name))
+            checked(BOX / self._boxed_file(name))
 
     @property
     def has_ends(self):
@@ -122,14 +122,12 @@ class Weights:
         """What a result's file tells of them: texts by name."""
         names = [self.name, *(["faithful"] if fidelity != 1.0 else [])]
         if self.is_boxed:
-            words = ", ".join(map(self._with_sum, map(self._boxed_file, names)))
+            words = ", ".join(with_sum(BOX / self._boxed_file(name)) for name in names)
         else:
-            words = f"{' and '.join(names)} of {self.path.name}/{self._with_sum(TENSORS_FILE)}"
+            words = f"{' and '.join(names)} of {self.path.name}/"
+            words += with_sum(self.path / TENSORS_FILE, self.sums)
         ends = {"Fidelity": f"{fidelity:g}"} if self.recipe == "modern" else {}
         return {"Weights": words} | ends
-
-    def _with_sum(self, name):
-        return f"{name} (SHA-256 {self.sums[name][:SUM_DIGITS]})"
 
     def _boxed_file(self, name):
         return f"{self.path.stem}_{name}.weights.h5"
@@ -137,10 +135,15 @@ class Weights:
     def _load(self, name):
         generator = networks_of(self.recipe).build_generator()
         if self.is_boxed:
-            generator.load_weights(_checked(BOX / self._boxed_file(name)))
+            generator.load_weights(checked(BOX / self._boxed_file(name)))
         else:
             restore(self.path, **{name: generator})
         return generator
+
+
+def with_sum(path, sums=None):
+    """A file's name and its SHA-256's first digits, out of `sums` or of those in the box."""
+    return f"{path.name} (SHA-256 {(sums or _box_sums())[path.name][:SUM_DIGITS]})"
 
 
 def networks_of(recipe):
@@ -316,7 +319,7 @@ def upscale(generator, low_res, at_once=CHUNK):
     return np.concatenate([generator(part, training=False) for part in parts])
 
 
-def _checked(path):
+def checked(path):
     """The path, if the file has the SHA-256 that the box says. Raises OSError if it has another."""
     if not path.is_file() or sha256(path) != _box_sums()[path.name]:
         raise OSError(f"{path} is damaged or gone: get srez anew")
