@@ -10,7 +10,7 @@ import math
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from srez.photo.align import align_face, box_corners, box_side
 from srez.photo.tiles import middle
@@ -26,6 +26,7 @@ NOTHING = 50.0  # dB: who sees that? Plain pictures have no detail to compare wi
 LEAST_SIDE = 8  # pixels; fewer tell nothing
 CLEANER = BOX / "cleaner.weights.h5"  # trained by bench.weights.cleaner
 UNITS, RES_BLOCKS = 48, 8  # its channels, at half of the face's side, and its residual blocks
+GAIN = 8.0  # of what faces differ in, and of their faults: small, yet all that matters
 SMALL = 1e-3  # standard deviation of initial weights that end a residual: it starts as nothing
 # Brightness, and two differences of colour, as JPEG has them (ITU-T T.871).
 TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
@@ -164,12 +165,16 @@ def build_cleaner(precision="float32"):
         return layers.Conv2D(UNITS, 3, padding="same", dtype=policy, **more)(x)
 
     faces = keras.Input((None, None, 7))
-    x = layers.Conv2D(UNITS, 4, 2, padding="same", activation="relu", dtype=policy)(faces)
+    seen, made_small, size = faces[..., :3], faces[..., 3:6], faces[..., 6:]
+    detail = seen - layers.AveragePooling2D(3, 1, padding="same", dtype="float32")(seen)
+    differences = GAIN * ops.concatenate([made_small - seen, detail], axis=-1)
+    x = ops.concatenate([seen - 0.5, differences, size], axis=-1)
+    x = layers.Conv2D(UNITS, 4, 2, padding="same", activation="relu", dtype=policy)(x)
     for _ in range(RES_BLOCKS):
         x = x + conv2d(conv2d(x, activation="relu"), kernel_initializer=small())
     x = layers.Conv2DTranspose(3, 4, 2, padding="same", kernel_initializer=small(), dtype=policy)(x)
-    faults = layers.Activation("linear", dtype="float32")(x)
-    return keras.Model(faces, faces[..., :3] + faults, name="cleaner")
+    faults = layers.Activation("linear", dtype="float32")(x) / GAIN
+    return keras.Model(faces, seen + faults, name="cleaner")
 
 
 @functools.cache
