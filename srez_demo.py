@@ -14,7 +14,7 @@ from srez.console import counted, say
 from srez.files import atomic_path
 from srez.pictures.grid import write_title
 from srez.pictures.image import read_image
-from srez.results import ANIMATION, VIDEO
+from srez.run.results import ANIMATION, VIDEO
 
 SECONDS = 5
 FPS = 30

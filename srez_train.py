@@ -29,14 +29,14 @@ from srez.pictures.bad import BadImages, NoPictures
 from srez.pictures.cache import open_cache
 from srez.pictures.geometry import interpolate
 from srez.pictures.grid import titled_grid
-from srez.pictures.image import eight_bit, write_image
+from srez.pictures.image import MADE, eight_bit, write_image
 from srez.pictures.pairs import load_pictures
 from srez.quality.validation import Validation, Watch, warn_of_schedule
-from srez.results import BAD_IMAGES, MADE, METRICS, OPTIONS, SHEET
 from srez.run import device
 from srez.run.checkpoint import Checkpoints, restore
 from srez.run.logs import Logs, NoLogs
 from srez.run.progress import Progress, Totals, say_where
+from srez.run.results import BAD_IMAGES, METRICS, OPTIONS, SHEET
 from srez.run.resume import claimed
 from srez.run.stop import Stopping
 from srez.run.weights import choose_weights, finished

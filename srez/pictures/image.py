@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
+import srez
 from srez.files import atomic_path, printable, read_file
 from srez.options import RESULT_FORMATS
 from srez.pictures.formats import FORMATS, LOSSY, reason_of, refuse_cut_off
 
+MADE = {"Software": f"srez {srez.__version__}"}  # in what srez writes
 QUALITY = 95  # of results that are JPEG or WebP
 MAX_GREY_SPREAD = 2  # of 255 levels, between a grey pixel's channels
 MAX_EXIF = 60_000  # bytes kept of a photo's: a JPEG takes 65,533 in all

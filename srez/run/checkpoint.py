@@ -17,7 +17,7 @@ from pathlib import Path
 
 from srez import files
 from srez.console import say
-from srez.results import LOCK, REMOVING, WRITING, is_own
+from srez.run.results import LOCK, REMOVING, WRITING, is_own
 
 FORMAT = 1  # of a checkpoint; raise it when older programs can't read the new one
 KEPT_CHECKPOINTS = 2

@@ -12,7 +12,6 @@ from srez.console import complain, counted, say
 from srez.data.split import Split, split_source
 from srez.files import printable
 from srez.options import FIELDS
-from srez.results import LOCK, in_the_way, set_aside
 from srez.run.checkpoint import (
     batch_of,
     checkpoint_name,
@@ -21,6 +20,7 @@ from srez.run.checkpoint import (
     newest_checkpoint,
     read_run,
 )
+from srez.run.results import LOCK, in_the_way, set_aside
 
 # Options that shape the networks or the order of the data: a run can't go on with others.
 FIXED_OPTIONS = ("recipe", "l1_batches", "degrade", "batch_size", "noise_level", "random_seed")
