@@ -10,8 +10,8 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
 import srez
 from srez.files import atomic_path, printable, read_file
-from srez.options import RESULT_FORMATS
 from srez.pictures.formats import FORMATS, LOSSY, reason_of, refuse_cut_off
+from srez.values import RESULT_FORMATS
 
 MADE = {"Software": f"srez {srez.__version__}"}  # in what srez writes
 QUALITY = 95  # of results that are JPEG or WebP
