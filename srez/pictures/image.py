@@ -1,5 +1,6 @@
 """The one way in for pictures and the one way out (Pillow and numpy, no TensorFlow)."""
 
+import base64
 import contextlib
 import functools
 import io
@@ -166,6 +167,13 @@ def with_alpha(image, alpha=None):
     share = alpha[edge, None] / np.float32(255.0)
     image[edge] = to_uint8(1 - (1 - image[edge] / np.float32(255.0)) / share)
     return Image.fromarray(np.dstack([image, alpha]))
+
+
+def data_url(image):
+    """A uint8 image [H, W, 3] as the address of a PNG, for a page."""
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, format="png")
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 def to_uint8(image):

@@ -25,6 +25,7 @@ from srez.quality.metrics import (
     figures,
     frechet_distance,
     identity_distance,
+    joined,
     mean_interval,
     shown,
 )
@@ -144,7 +145,7 @@ def measure(source, files, generator, sample_size):
                     found[name].append(descriptors.descriptors(pictures))
     if not good:
         raise OSError(f"none of the {len(files)} test pictures of {source.label} can be read")
-    per_image = {method: _joined(parts) for method, parts in tables.items()}
+    per_image = {method: joined(parts) for method, parts in tables.items()}
     frechet = {}
     if not missing:
         frechet = _compare_faces(per_image, found)
@@ -171,11 +172,6 @@ def _how(weights, options):
     made = "as the network gives them" if free else "made to average back to their inputs"
     ends = f", with --fidelity {options.fidelity:g}" if weights.has_ends else ""
     return f"srez's outputs are {made} (--consistent {'off' if free else 'on'}){ends}."
-
-
-def _joined(parts):
-    """Figures of many parts, dicts of arrays, as one."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _compare_faces(per_image, descriptors):

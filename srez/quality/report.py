@@ -1,20 +1,19 @@
 """What an evaluation leaves to read: a page with all in it, and a model card; see templates/."""
 
-import base64
 import csv
 import datetime
-import io
 import operator
 from pathlib import Path
 
 import jinja2
 import numpy as np
-from PIL import Image
 
 from srez.files import resource, write_text
 from srez.options import FIELDS
+from srez.pictures.image import data_url
 from srez.quality.charts import histogram, line_chart
 from srez.quality.metrics import TITLES, UNITS, shown
+from srez.run.results import LOSS_TITLES, LOSSES, METRICS
 
 TEMPLATES = resource("quality/templates")
 HINTS = {
@@ -40,15 +39,6 @@ LIMITS = (
     "The figures hold for pictures like those measured. Other cameras, poses, ages and skin "
     "colours may come out worse, and look like the training pictures.",
 )
-LOSSES = {  # of either recipe
-    "L1": "gene_l1_loss",
-    "G": "gene_loss",
-    "D, real": "disc_real_loss",
-    "D, generated": "disc_fake_loss",
-    "features": "gene_feature_loss",
-    "adversarial": "gene_adversarial_loss",
-    "D": "disc_loss",
-}
 # Options that a reader of the card asks for first; all of them are in metrics.json.
 OPTIONS = (
     "recipe",
@@ -129,10 +119,7 @@ def template(name):
 
 def _embedded(sheet):
     """A sheet uint8 [H, W, 3] for an img tag."""
-    data = io.BytesIO()
-    Image.fromarray(sheet).save(data, format="png")
-    url = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
-    return {"url": url, "width": sheet.shape[1], "height": sheet.shape[0]}
+    return {"url": data_url(sheet), "width": sheet.shape[1], "height": sheet.shape[0]}
 
 
 def _histograms(per_image):
@@ -144,13 +131,13 @@ def _histograms(per_image):
 
 def curves(train_dir):
     """The charts of the training, as far as its logs are there."""
-    losses, validation = (_columns(train_dir / name) for name in ("losses.csv", "metrics.csv"))
+    losses, validation = (_columns(train_dir / name) for name in (LOSSES, METRICS))
     charts = []
     if losses:
         series = {
-            name: (losses["batch"], losses[f"loss/{loss}"])
-            for name, loss in LOSSES.items()
-            if f"loss/{loss}" in losses
+            title: (losses["batch"], losses[name])
+            for title, name in LOSS_TITLES.items()
+            if name in losses
         }
         charts.append(line_chart("Losses", "", series))
     for name in TITLES:

@@ -14,6 +14,15 @@ from srez.data.left_out import SHEET_NAME
 
 SHEET = "batch%06d_out.png"
 LOSSES, METRICS, OPTIONS, BAD_IMAGES = "losses.csv", "metrics.csv", "options.json", "bad_images.txt"
+LOSS_TITLES = {  # in the table of losses, of either recipe
+    "L1": "loss/gene_l1_loss",
+    "G": "loss/gene_loss",
+    "D real": "loss/disc_real_loss",
+    "D fake": "loss/disc_fake_loss",
+    "features": "loss/gene_feature_loss",
+    "adversarial": "loss/gene_adversarial_loss",
+    "D": "loss/disc_loss",
+}
 EVENTS = "events.out.tfevents.*"
 BASELINE = "bicubic"  # the run in TensorBoard, a folder, that the figures bicubic/... are of
 VIDEO, ANIMATION = "demo1.mp4", "demo1.webp"

@@ -1,14 +1,15 @@
 """When a training stops: at its total or after a signal; all its processes at the same batch."""
 
+import contextlib
 import signal
 
 from srez.console import say
-from srez.parallel.launch import SIGNALS, heeded
+from srez.parallel.launch import SIGNALS, handled, heeded
 
 AGREED_EVERY = 10  # batches; the host waits for these anyway, to show their losses
 
 
-class Stopping:
+class Stopping(contextlib.ExitStack):
     """Tells when to stop. A context manager: inside it, a signal is a wish to stop.
 
     After the first of SIGNALS the training finishes its batch and saves. A second one ends the
@@ -17,17 +18,15 @@ class Stopping:
     """
 
     def __init__(self, cluster):
+        super().__init__()
         self.signal = 0
         self._cluster = cluster
         self._came = 0
 
     def __enter__(self):
-        self._previous = {number: signal.signal(number, self._note) for number in heeded()}
+        super().__enter__()
+        self.enter_context(handled(self._note))
         return self
-
-    def __exit__(self, *_):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
 
     def now(self, progress):
         """Whether to stop at this `progress`, a run.progress.Progress; all processes agree."""
@@ -48,6 +47,6 @@ class Stopping:
 
     def _note(self, number, _):
         self._came = number
-        for each in self._previous:
+        for each in heeded():
             signal.signal(each, signal.SIG_DFL)
         say("\nFinishing the batch and saving; a second Ctrl-C leaves at once.")
