@@ -16,14 +16,6 @@ from srez.quality.metrics import TITLES, UNITS, shown
 from srez.run.results import LOSS_TITLES, LOSSES, METRICS
 
 TEMPLATES = resource("quality/templates")
-HINTS = {
-    "psnr": "higher is closer to the truth, pixel by pixel; favours blur",
-    "ssim": "1 is the truth's structure",
-    "lr_psnr": "higher is truer to the input",
-    "sharpness": "1 is as sharp as the truth",
-    "identity_distance": "0 is the same face; beyond 0.6 it passes for another person",
-    "frechet_distance": "0 is faces as real as the truth's, as a whole",
-}
 BETTER = {  # the smaller, the better
     "psnr": operator.neg,
     "ssim": operator.neg,
@@ -32,27 +24,6 @@ BETTER = {  # the smaller, the better
     "identity_distance": abs,
     "frechet_distance": abs,
 }
-LIMITS = (
-    "The details are invented. They are plausible, and they are not what was in front of the "
-    "camera: one pixel can't tell what sixteen looked like.",
-    "Never use the result to identify anyone, or as evidence of anything.",
-    "The figures hold for pictures like those measured. Other cameras, poses, ages and skin "
-    "colours may come out worse, and look like the training pictures.",
-)
-# Options that a reader of the card asks for first; all of them are in metrics.json.
-OPTIONS = (
-    "recipe",
-    "batch_size",
-    "ema",
-    "gene_l1_factor",
-    "l1_batches",
-    "learning_rate_half_life",
-    "learning_rate_start",
-    "noise_level",
-    "precision",
-    "random_seed",
-    "sample_size",
-)
 
 
 def write_report(path, evaluation, train_dir):
@@ -60,8 +31,6 @@ def write_report(path, evaluation, train_dir):
     page = template("report.html").render(
         metrics=evaluation.metrics,
         titles=TITLES,
-        hints=HINTS,
-        limits=LIMITS,
         shown=shown,
         names=_names(evaluation.metrics["rows"]),
         best=_best(evaluation.metrics["rows"]),
@@ -79,8 +48,7 @@ def write_card(path, metrics):
         date=datetime.date.today().isoformat(),
         names=_names(metrics["rows"]),
         titles=TITLES,
-        options=[name for name in OPTIONS if _counts(name, metrics["options"])],
-        limits=LIMITS,
+        counts=lambda name: _counts(name, metrics["options"]),
         shown=shown,
     )
     write_text(path, card)
