@@ -23,7 +23,7 @@ from srez.drawn.faces import NOTICE
 from srez.files import write_text
 from srez.modern import Modern
 from srez.original import Original
-from srez.parallel.cluster import Cluster
+from srez.parallel.cluster import Cluster, Stopping, choose_precision, set_up
 from srez.parallel.replicas import Replicas
 from srez.pictures.bad import BadImages, NoPictures
 from srez.pictures.cache import open_cache
@@ -31,13 +31,11 @@ from srez.pictures.grid import faces_sheet
 from srez.pictures.image import MADE, eight_bit, write_image
 from srez.pictures.pairs import load_pictures
 from srez.quality.validation import Validation, Watch, warn_of_schedule
-from srez.run import device
 from srez.run.checkpoint import Checkpoints
 from srez.run.logs import Logs, NoLogs
 from srez.run.progress import Progress, Totals, say_where
 from srez.run.results import BAD_IMAGES, METRICS, OPTIONS, SHEET
 from srez.run.resume import claimed, take_up
-from srez.run.stop import Stopping
 from srez.run.weights import finished
 from srez_input import Batches
 
@@ -59,10 +57,10 @@ def train(options):
         OSError: the data, or a checkpoint, can't be used; one line that says what to do.
         SystemExit: after a signal, when all is saved, with the status that shells give it.
     """
-    machine = device.set_up(options.log_device_placement, options.deterministic)
+    machine = set_up(options.log_device_placement, options.deterministic)
     cluster = Cluster(options.strategy)
     with cluster.naming_the_lost(), cluster.only_the_chief_speaks():
-        precision = device.choose_precision(options.precision)
+        precision = choose_precision(options.precision)
         say(f"Training on {machine} in {precision}{cluster}.")
         cluster.check(options.batch_size, options.jit_compile, options.cache)
         if options.recipe == "original":
@@ -208,7 +206,7 @@ class Run:
                 self.validation = Validation([eight_bit(images) for images in faces])
 
     def loop(self, stopping):
-        """Steps until it is time to stop, a run.stop.Stopping; writes what is due, and saves.
+        """Steps until a parallel.cluster.Stopping says so; writes what is due, and saves.
 
         Raises:
             OSError: the numbers diverged, too many pictures are bad, or all are gone; at the end no

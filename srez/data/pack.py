@@ -188,7 +188,6 @@ def _claimed(folder, source, shard_mb):
                 )
             if not old:
                 _refuse_replacing(folder, source)
-            if not old:
                 file.write(text)
                 file.flush()
             yield
