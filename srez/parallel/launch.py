@@ -105,7 +105,7 @@ def _watch(trainers, came, grace, kill_after):
         living = [child for child in trainers if child.status is None]
         if not first:
             first = next((child for child in trainers if child.status), None)
-            if first and living:
+            if first and living and len(came) < 2:  # else all are being killed
                 complain(
                     f"worker {first.name} {first.ended}; the others get {grace:g} seconds to end"
                 )
