@@ -14,19 +14,11 @@ from srez.console import counted, say
 from srez.files import atomic_path
 from srez.pictures.grid import write_title
 from srez.pictures.image import read_image
-from srez.results import ANIMATION, VIDEO
+from srez.run.results import ANIMATION, LOSS_TITLES, LOSSES, VIDEO
 
 SECONDS = 5
 FPS = 30
 CAPTION_HEIGHT = 32  # pixels, on top of each frame
-LOSSES = {  # of either recipe
-    "L1": "gene_l1_loss",
-    "G": "gene_loss",
-    "D real": "disc_real_loss",
-    "D fake": "disc_fake_loss",
-    "adversarial": "gene_adversarial_loss",
-    "D": "disc_loss",
-}
 LOSSES_PERIOD = 10  # batches between two rows of the table of losses
 ANIMATION_BYTES = 2_000_000  # at most: a chat takes that, and a README loads it at once
 ANIMATION_FRAMES = 25  # at most
@@ -134,14 +126,14 @@ def _frame(path):
 def _losses(train_dir):
     """The losses in words by batch, as far as they are logged."""
     try:
-        with open(train_dir / "losses.csv", newline="", encoding="utf-8") as file:
+        with open(train_dir / LOSSES, newline="", encoding="utf-8") as file:
             return {row["batch"]: _in_words(row) for row in csv.DictReader(file)}
     except (OSError, ValueError, KeyError):  # none, or not srez's: then the number stands alone
         return {}
 
 
 def _in_words(row):
-    found = {title: row.get(f"loss/{name}") for title, name in LOSSES.items()}
+    found = {title: row.get(name) for title, name in LOSS_TITLES.items()}
     return "".join(f"   {title} {float(loss):.3f}" for title, loss in found.items() if loss)
 
 

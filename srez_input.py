@@ -12,17 +12,9 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from srez.pictures import pairs
 from srez.pictures.bad import BadImages, NoPictures
 from srez.pictures.degrade import DRAWS, degrade
-from srez.pictures.pairs import (
-    CROP_SHAPE,
-    WIGGLE,
-    augmented_pair,
-    cut,
-    decode,
-    decode_alone,
-    encoded_crop,
-)
 from srez.seeds import AUGMENTATION, DEGRADATION, batch_seed
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
@@ -64,6 +56,7 @@ class Batches:
         self.random_seed = random_seed
         self.degraded = degraded
         self._cache = cache
+        self._encoded_crop = functools.partial(pairs.encoded_crop, source)
         self.bad_images = bad_images or BadImages(len(self.files), limit=1.0)
         self._graph = tf.function(self._make, reduce_retracing=True)
 
@@ -73,15 +66,17 @@ class Batches:
         Raises:
             NoPictures: their folder is gone, or MAX_TRIES in a row can't be read.
         """
-        failed = None
+        share, failed = share or (0, self.batch_size), None
         while True:
             try:
                 for batch in self._dataset(start, share):
                     yield batch
                     start += 1
             except _FAILED:
-                # Where nothing is bad any more, the folder was gone for a moment.
-                if not self._find_bad(start, share or (0, self.batch_size)) and failed == start:
+                # Not by `make`: TensorFlow rearranges a graph alone in another way than in a
+                # dataset, and the last bits would differ. Where nothing is bad any more, the
+                # folder was gone for a moment.
+                if not self._find_bad(start, share) and failed == start:
                     raise
                 failed = start
 
@@ -90,12 +85,12 @@ class Batches:
 
         Raises NoPictures as `iterate` does.
         """
-        has_failed = False
+        share, has_failed = share or (0, self.batch_size), False
         while True:
             try:
-                return self._graph(tf.constant(batch, tf.int64), share or (0, self.batch_size))
+                return self._graph(tf.constant(batch, tf.int64), share)
             except _FAILED:
-                if not self._find_bad(batch, share or (0, self.batch_size)) and has_failed:
+                if not self._find_bad(batch, share) and has_failed:
                     raise
                 has_failed = True
 
@@ -107,11 +102,11 @@ class Batches:
         """A batch's pictures [B], their boxes' offsets [B, 2] and the jitter's draws [4, B]."""
         seed = batch_seed(self.random_seed, AUGMENTATION, batch)
         draws = tf.random.stateless_uniform([6, self.batch_size], seed)
-        offsets = tf.transpose(tf.cast(draws[:2] * (2 * WIGGLE + 1), tf.int32))
+        offsets = tf.transpose(tf.cast(draws[:2] * (2 * pairs.WIGGLE + 1), tf.int32))
         return tf.gather(self._numbers, self._order(batch)), offsets, draws[2:]
 
     def _dataset(self, start, share):
-        make = functools.partial(self._graph, share=share or (0, self.batch_size))
+        make = functools.partial(self._graph, share=share)
         batches = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
         return batches.map(make, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
@@ -122,13 +117,13 @@ class Batches:
         if self._cache is None:
             read = functools.partial(self._read_all, first=first)
             encoded = tf.numpy_function(read, [picked, batch], tf.string, stateful=False)
-            crops = decode(tf.ensure_shape(encoded, [end - first]))
+            crops = pairs.decode(tf.ensure_shape(encoded, [end - first]))
         else:
             read = functools.partial(self._cached_all, first=first)
             crops = tf.numpy_function(read, [picked, batch], tf.uint8, stateful=False)
-            crops = tf.ensure_shape(crops, [end - first, *CROP_SHAPE])
-        boxes = cut(crops, offsets[first:end])
-        low_res, high_res = augmented_pair(boxes, draws[:, first:end], self.sample_size)
+            crops = tf.ensure_shape(crops, [end - first, *pairs.CROP_SHAPE])
+        boxes = pairs.cut(crops, offsets[first:end])
+        low_res, high_res = pairs.augmented_pair(boxes, draws[:, first:end], self.sample_size)
         if self.degraded:
             low_res = self._degrade(low_res, high_res, batch, share)
         return low_res, high_res
@@ -155,7 +150,7 @@ class Batches:
 
     def _read_all(self, picked, batch, first):
         """The encoded crops of the picked pictures; good ones in place of the bad."""
-        found = self._good_ones(picked, batch, first, functools.partial(encoded_crop, self.source))
+        found = self._good_ones(picked, batch, first, self._encoded_crop)
         return np.array([crop for _, crop in found], dtype=object)
 
     def _cached_all(self, picked, batch, first):
@@ -183,9 +178,9 @@ class Batches:
     def _find_bad(self, batch, share):
         """Decodes a failed batch's pictures one by one; returns whether a bad one was found."""
         first, end = share
-        read = functools.partial(encoded_crop, self.source)
-        crops = self._good_ones(self.files_of(batch)[first:end], batch, first, read)
+        picked = self.files_of(batch)[first:end]
+        crops = self._good_ones(picked, batch, first, self._encoded_crop)
         for number, crop in crops:
             with self.bad_images.noting(number, self.source.names[number]):
-                decode_alone(crop)
+                pairs.decode_alone(crop)
         return any(self.bad_images.is_bad(number) for number, _ in crops)

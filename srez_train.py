@@ -23,27 +23,23 @@ from srez.drawn.faces import NOTICE
 from srez.files import write_text
 from srez.modern import Modern
 from srez.original import Original
-from srez.parallel.cluster import Cluster
+from srez.parallel.cluster import Cluster, Stopping, choose_precision, set_up
 from srez.parallel.replicas import Replicas
 from srez.pictures.bad import BadImages, NoPictures
 from srez.pictures.cache import open_cache
-from srez.pictures.geometry import interpolate
-from srez.pictures.grid import titled_grid
-from srez.pictures.image import eight_bit, write_image
+from srez.pictures.grid import faces_sheet
+from srez.pictures.image import MADE, eight_bit, write_image
 from srez.pictures.pairs import load_pictures
 from srez.quality.validation import Validation, Watch, warn_of_schedule
-from srez.results import BAD_IMAGES, MADE, METRICS, OPTIONS, SHEET
-from srez.run import device
-from srez.run.checkpoint import Checkpoints, restore
+from srez.run.checkpoint import Checkpoints
 from srez.run.logs import Logs, NoLogs
 from srez.run.progress import Progress, Totals, say_where
-from srez.run.resume import claimed
-from srez.run.stop import Stopping
-from srez.run.weights import choose_weights, finished
+from srez.run.results import BAD_IMAGES, METRICS, OPTIONS, SHEET
+from srez.run.resume import claimed, take_up
+from srez.run.weights import finished
 from srez_input import Batches
 
 SHEET_ROWS = 8  # faces on a sheet
-SHEET_MAGNIFY = 2  # to be seen on today's screens
 
 # Batches over which the average's batch statistics are re-estimated: enough for the occasion, and
 # so few that it costs under 3 % of the training (a batch costs a third of a training step).
@@ -61,10 +57,10 @@ def train(options):
         OSError: the data, or a checkpoint, can't be used; one line that says what to do.
         SystemExit: after a signal, when all is saved, with the status that shells give it.
     """
-    machine = device.set_up(options.log_device_placement, options.deterministic)
+    machine = set_up(options.log_device_placement, options.deterministic)
     cluster = Cluster(options.strategy)
     with cluster.naming_the_lost(), cluster.only_the_chief_speaks():
-        precision = device.choose_precision(options.precision)
+        precision = choose_precision(options.precision)
         say(f"Training on {machine} in {precision}{cluster}.")
         cluster.check(options.batch_size, options.jit_compile, options.cache)
         if options.recipe == "original":
@@ -78,10 +74,8 @@ def train(options):
         cluster.check_the_same(source.fingerprint, f"pictures in --dataset={options.dataset}")
         with claimed(options, cluster, source) as start:
             trainer = Trainer(options, cluster.strategy)
-            if start.checkpoint and _is_done(trainer, start):
+            if take_up(trainer, start):
                 return
-            if not start.checkpoint and options.weights == "shipped":
-                _begin_with_the_box(trainer)
             say(start.split.in_words(source.label))
             with Stopping(cluster) as stopping:
                 Run(trainer, cluster, source, start).loop(stopping)
@@ -133,7 +127,8 @@ class Trainer:
         step = functools.partial(self._replica_step, stage=stage)
         scalars = self.replicas.run(step, low_res, high_res)
         self.batch.assign_add(1)
-        self._move_averages(stage)
+        for move in self.recipe.averages(tf.cast(self.batch, tf.float32), stage):
+            self.replicas.move(*move)
         return scalars
 
     def _replica_step(self, low_res, high_res, stage):
@@ -148,48 +143,6 @@ class Trainer:
     def gradients(self, low_res, high_res, stage=1):
         """(scalars, the generator's gradients, the discriminator's) of the recipe."""
         return self.recipe.gradients(low_res, high_res, self.batch, stage)
-
-    def _move_averages(self, stage):
-        for average, network, decay in self.recipe.averages(tf.cast(self.batch, tf.float32), stage):
-            self._move(average, network, decay)
-
-    def _move(self, average, network, decay):
-        """Takes the average's weights to `decay` times their distance from the network's."""
-
-        def update(variable, weight):
-            variable.assign(weight + tf.cast(decay, weight.dtype) * (variable - weight))
-
-        for variable, weight in zip(
-            average.trainable_variables, network.trainable_variables, strict=True
-        ):
-            extended = self.replicas.strategy.extended
-            extended.update(variable.value, update, args=(weight.value,))
-
-    def refresh_average(self, low_res_batches):
-        """Re-estimates the average's batch statistics: their mean over the batches [B, H, W, 3].
-
-        Its weights never were in one network with the moving statistics of training, so it needs
-        its own: https://arxiv.org/abs/1803.05407. Without batch norm there is nothing to do.
-        """
-        if not self._statistics:
-            return
-        found = [self._batch_statistics(low_res) for low_res in low_res_batches]
-        for variable, *values in zip(self._statistics, *found, strict=True):
-            variable.assign(tf.add_n(values) / len(values))
-
-    @property
-    def _statistics(self):
-        return [
-            variable
-            for layer in self.average.layers
-            if isinstance(layer, keras.layers.BatchNormalization)
-            for variable in layer.non_trainable_variables
-        ]
-
-    @tf.function(reduce_retracing=True)
-    def _batch_statistics(self, low_res):
-        self.average(low_res, training=True)
-        return [tf.identity(variable) for variable in self._statistics]
 
 
 class Run:
@@ -253,7 +206,7 @@ class Run:
                 self.validation = Validation([eight_bit(images) for images in faces])
 
     def loop(self, stopping):
-        """Steps until it is time to stop, a run.stop.Stopping; writes what is due, and saves.
+        """Steps until a parallel.cluster.Stopping says so; writes what is due, and saves.
 
         Raises:
             OSError: the numbers diverged, too many pictures are bad, or all are gone; at the end no
@@ -265,8 +218,8 @@ class Run:
         except NoPictures as error:
             batch = int(self.trainer.batch)
             if self.cluster.is_chief and self.checkpoints.is_due(batch, stop=True):
-                self.trainer.refresh_average(self.latest)
-                self._save_last(batch)
+                self.trainer.recipe.refresh_average(self.latest)
+                self._save(batch, self.best, is_last=True)
             if not batch:
                 raise
             raise OSError(
@@ -327,31 +280,14 @@ class Run:
         since = batch - self.checkpoints.saved_batch
         period = options.checkpoint_period if finished else since
         self._refresh_average(batch, period, **CHECKPOINT_STATISTICS)
-        if stop:
-            self._save_last(batch)
-        elif not self._save(batch, self.best):
-            say("Training goes on; the next try is in a minute.")
-
-    def _save_last(self, batch):
-        if not self._save(batch, self.best):
-            raise OSError(
-                f"the last checkpoint could not be written to --checkpoint_dir="
-                f"{self.options.checkpoint_dir}: make room; the one before is whole, and the same "
-                "command goes on from it"
-            )
+        self._save(batch, self.best, is_last=stop)
 
     def write_sheet(self, batch):
         """Writes train_dir/batch%06d_out.png, a row per test face, and shows it in TensorBoard."""
         self._refresh_average(batch, self.options.summary_period, **SHEET_STATISTICS)
         low_res, high_res = self.test_faces
         generated = self.network(low_res, training=False)
-        columns = {
-            f"input {low_res.shape[2]}x{low_res.shape[1]}": interpolate(low_res, "nearest"),
-            "bicubic": interpolate(low_res),
-            "srez": generated,
-            "truth": high_res,
-        }
-        sheet = titled_grid(columns, SHEET_MAGNIFY)
+        sheet = faces_sheet(low_res, generated, high_res)
         path = Path(self.options.train_dir, SHEET % batch)
         with self.logs.tolerating("sheets"):
             write_image(path, sheet, MADE)
@@ -372,9 +308,9 @@ class Run:
         count = min(max(int(min(batch, period) * share), least), most)
         first = max(batch - count, 0)
         numbers = range(first, first + count)
-        self.trainer.refresh_average(self.batches.make(number)[0] for number in numbers)
+        self.trainer.recipe.refresh_average(self.batches.make(number)[0] for number in numbers)
 
-    def _save(self, batch, best):
+    def _save(self, batch, best, is_last=False):
         """Saves a checkpoint, which says what is `best`; returns whether it could."""
         self._check(batch)
         self.trainer.seconds.assign(self.progress.seconds)
@@ -384,7 +320,7 @@ class Run:
             "bad_images": self.bad_images.rows,
             "best": best,
         }
-        return self.checkpoints.save(batch, run, self.trainer.state)
+        return self.checkpoints.save(batch, run, self.trainer.state, is_last)
 
     def _check(self, batch):
         """Raises OSError where going on makes no sense; names bad pictures in bad_images.txt."""
@@ -402,24 +338,3 @@ class Run:
                 f"--learning_rate_start or use --precision=float32; the checkpoints in "
                 f"--checkpoint_dir={self.options.checkpoint_dir} are from before"
             )
-
-
-def _begin_with_the_box(trainer):
-    """Gives a new training the weights in the box, at --fidelity between their two ends."""
-    options, recipe = trainer.options, trainer.recipe
-    weights = choose_weights(options.checkpoint_dir, "shipped", options.sample_size)
-    values = weights.between(options.fidelity).get_weights()
-    recipe.generator.set_weights(values)
-    recipe.average.set_weights(values)
-    recipe.faithful.set_weights(weights.between(0.0).get_weights())
-    say(f"Beginning with the {weights.words}.")
-
-
-def _is_done(trainer, start):
-    """Takes the checkpoint up, says so, and returns whether all is done already."""
-    restore(start.checkpoint, **trainer.state)
-    totals = Totals(trainer.options.train_batches, trainer.options.train_time)
-    done = totals.reached(int(trainer.batch), float(trainer.seconds))
-    going_on = [f"Resuming from {start.checkpoint}.", *start.changes]
-    say(f"Nothing to do: {done}" if done else "\n".join(going_on))
-    return bool(done)

@@ -18,14 +18,7 @@ USUAL = """\
   --run train                            train a network, 20 minutes long
   --run train --dataset FOLDER_OR_ZIP    train it on your own pictures
   --run demo                             make the video of the training
-  --run evaluate                         measure how good it is
-
---help lists all commands and options."""
-EXAMPLES = (
-    "--run train --dataset img_align_celeba.zip",
-    "--run demo",
-    "--run infere --infer_input me.jpg",
-)
+  --run evaluate                         measure how good it is"""
 _ABOUT = """\
 srez makes faces in small pictures four times as large, and trains networks
 for it."""
@@ -67,7 +60,7 @@ def parse(argv, runs):
 
 def usage():
     """What srez is and its five usual commands, for a command line without any words."""
-    return f"{_ABOUT}\n\n{_usage()}\n\n{USUAL}"
+    return f"{_ABOUT}\n\n{_usage()}\n\n{USUAL}\n\n--help lists all commands and options."
 
 
 def versions():
@@ -78,8 +71,7 @@ def versions():
 
 def help_text(runs):
     """The page that --help shows, 80 columns wide; `runs` is a dict of words by command."""
-    lines = [_usage(), "", "Examples:", *(f"  {command(words)}" for words in EXAMPLES)]
-    lines += ["", "Commands:"]
+    lines = [_usage(), "", "Examples:", USUAL, "", "Commands:"]
     names = {words: [name for name in runs if runs[name] == words] for words in runs.values()}
     lines += [f"  --run {' or '.join(names[words]):<16} {words}" for words in names]
     for group, fields in _groups().items():
@@ -128,15 +120,10 @@ def _default(field):
 
 
 def _define(field, known):
-    arguments = (field.name, field.default, field.metadata["help"])
-    if field.type is bool:
-        flags.DEFINE_boolean(*arguments, flag_values=known)
-    elif field.type is int:
-        flags.DEFINE_integer(*arguments, flag_values=known)
-    elif field.type in (float, float | None):
-        flags.DEFINE_float(*arguments, flag_values=known)
-    else:
-        flags.DEFINE_string(*arguments, flag_values=known)
+    kinds = {bool: flags.DEFINE_boolean, int: flags.DEFINE_integer}
+    kinds |= dict.fromkeys((float, float | None), flags.DEFINE_float)
+    define = kinds.get(field.type, flags.DEFINE_string)
+    define(field.name, field.default, field.metadata["help"], flag_values=known)
     for name in field.metadata["aliases"]:
         flags.DEFINE_alias(name, field.name, flag_values=known)
 

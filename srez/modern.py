@@ -98,6 +98,9 @@ class Modern:
         moves = [(self.average, self.generator, self.decay(batch))]
         return moves if stage == ADVERSARIAL else [*moves, (self.faithful, self.average, 0.0)]
 
+    def refresh_average(self, _):
+        """Has nothing to do: there is no batch norm."""
+
     def gradients(self, low_res, high_res, batch, stage):
         """(scalars, the generator's gradients, the discriminator's), of one forward pass.
 

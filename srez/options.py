@@ -9,44 +9,31 @@ from pathlib import Path
 
 from srez import values
 
-COMMAND = "What to do"
-USUAL = "Training: the usual ones"
-LEARNING = "Training: how the networks learn"
-PICTURES = "Training: the pictures"
-KEEPING = "Training: what is measured and kept"
-MACHINES = "Training: several processes and machines"
-ENLARGING = "Enlarging pictures"
-RESULTS = "Measuring, exporting, packing"
-OF_TRAINING = (USUAL, LEARNING, PICTURES, KEEPING, MACHINES)
-
 LYING_HERE = ("dataset", "img_align_celeba.zip")  # what is trained on without --dataset
 TRAIN_MINUTES = 20.0  # of the original recipe, if the user doesn't say
-# What results are written as, by the suffix of --infer_output.
-RESULT_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 ADVERSARIAL_BATCHES = 14_000  # of the modern one, after l1_batches
 
 
-def _option(group, default, allowed, text, shown=None, recipe=None, aliases=()):
+def _option(group, default, kind, text, shown=None, recipe=None, aliases=()):
     """A field of Options.
 
-    `allowed` is (words, check), `shown` describes the default None, `recipe` is the one that it
+    `kind` is one of srez.values, `shown` describes the default None, `recipe` is the one that it
     is for, if not for both. `aliases` are other names for the flag.
     """
-    words, check = allowed
-    about = {"group": group, "help": text, "expected": words, "check": check, "shown": shown}
-    about |= {"recipe": recipe, "aliases": aliases, "kind": allowed}
+    about = {"group": group, "help": text, "kind": kind, "expected": kind[0], "shown": shown}
+    about |= {"recipe": recipe, "aliases": aliases}
     return dataclasses.field(default=default, metadata=about)
 
 
-_command = functools.partial(_option, COMMAND)
-_usual = functools.partial(_option, USUAL)
-_learning = functools.partial(_option, LEARNING)
+_command = functools.partial(_option, "What to do")
+_usual = functools.partial(_option, "Training: the usual ones")
+_learning = functools.partial(_option, "Training: how the networks learn")
 _original = functools.partial(_learning, recipe="original")
-_pictures = functools.partial(_option, PICTURES)
-_keeping = functools.partial(_option, KEEPING)
-_machines = functools.partial(_option, MACHINES)
-_enlarging = functools.partial(_option, ENLARGING)
-_results = functools.partial(_option, RESULTS)
+_pictures = functools.partial(_option, "Training: the pictures")
+_keeping = functools.partial(_option, "Training: what is measured and kept")
+_machines = functools.partial(_option, "Training: several processes and machines")
+_enlarging = functools.partial(_option, "Enlarging pictures")
+_results = functools.partial(_option, "Measuring, exporting, packing")
 _page = functools.partial(_option, "The page in the browser")
 
 
@@ -328,49 +315,14 @@ class Options:
     )
 
     def __post_init__(self):
-        for field in FIELDS.values():
-            value, kind = getattr(self, field.name), field.metadata["kind"]
-            if value and kind in values.PATHS:
-                try:
-                    value = values.at_home(kind, value)
-                except ValueError as error:
-                    raise ValueError(f"flag --{field.name}={value}: {error}") from error
-                object.__setattr__(self, field.name, value)
-            if value is not None and not field.metadata["check"](value):
-                raise ValueError(_refusal(field, value))
-            if field.type in (float, float | None) and value is not None:
-                object.__setattr__(self, field.name, float(value))
-            recipe = field.metadata["recipe"]
-            if recipe not in (None, self.recipe) and value != field.default:
-                raise ValueError(f"flag --{field.name}: it is for --recipe={recipe} only")
-        if self.recipe == "modern" and self.precision == "float16":
-            raise ValueError(
-                "flag --precision=float16: --recipe=modern computes in bfloat16 or float32"
-            )
-        if self.recipe == "modern" and self.consistent == "off" and not self.degrade:
-            raise ValueError("flag --consistent=off: with --degrade=0 all inputs are exact")
-        if self.run == "train" and self.weights == "shipped" and self.recipe != "modern":
-            raise ValueError("flag --weights=shipped: these weights are for --recipe=modern")
-        self._check_faces()
-        is_file = (self.infer_output or ".png").lower().endswith(tuple(RESULT_FORMATS))
-        if not (is_file or Path(self.infer_input).is_dir()):
-            raise ValueError(_refusal(FIELDS["infer_output"], self.infer_output))
+        for name, field in FIELDS.items():
+            object.__setattr__(self, name, values.checked(field, getattr(self, name)))
+        values.refuse_contradictions(self, FIELDS)
         if self.train_time is None and not self.train_batches:
             if self.recipe == "original":
                 object.__setattr__(self, "train_time", TRAIN_MINUTES)
             else:
                 object.__setattr__(self, "train_batches", self.l1_batches + ADVERSARIAL_BATCHES)
-
-    def _check_faces(self):
-        """Raises ValueError if options of faces contradict each other."""
-        given = [name for name in ("face", "face_box") if getattr(self, name)]
-        other = "--upscale_full" if self.upscale_full else "--faces=off"
-        if given and (self.upscale_full or self.faces == "off"):
-            raise ValueError(f"flag --{given[0]}: {other} takes no face out of the photo")
-        if len(given) > 1:
-            raise ValueError("flag --face: --face_box tells already which one it is")
-        if 0 < self.face_max < self.face_min:
-            raise ValueError(f"flag --face_max={self.face_max}: --face_min={self.face_min} is more")
 
     @property
     def training_dataset(self):
@@ -382,7 +334,7 @@ class Options:
         return {
             name: getattr(self, name)
             for name, field in FIELDS.items()
-            if field.metadata["group"] in OF_TRAINING
+            if field.metadata["group"].startswith("Training")
         }
 
     def arguments(self):
@@ -394,8 +346,3 @@ class Options:
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Options)}
-
-
-def _refusal(field, value):
-    shown = f"{value:g}" if isinstance(value, float) else value
-    return f"flag --{field.name}={shown}: expected {field.metadata['expected']}"

@@ -26,7 +26,7 @@ class Original:
         precision, sync = options.precision, replicas.sync
         self.generator = srez_model.build_generator(precision=precision, sync=sync)
         self.discriminator = srez_model.build_discriminator(precision=precision, sync=sync)
-        # Its batch statistics are those of the last batch seen: see `Trainer.refresh_average`.
+        # Its batch statistics are those of the last batch seen: see `refresh_average`.
         self.average = srez_model.build_generator(momentum=0.0, precision=precision)
         self.first_learning_rate = options.learning_rate_start
         self.generator_optimizer = self._optimizer(self.generator)
@@ -86,6 +86,21 @@ class Original:
             tape.gradient(scaled_gene_loss, self.generator.trainable_variables),
             tape.gradient(scaled_disc_loss, self.discriminator.trainable_variables),
         )
+
+    def refresh_average(self, low_res_batches):
+        """Re-estimates the average's batch statistics: their mean over the batches [B, H, W, 3].
+
+        Its weights never were in one network with the moving statistics of training, so it needs
+        its own: https://arxiv.org/abs/1803.05407.
+        """
+        found = [self._batch_statistics(low_res) for low_res in low_res_batches]
+        for variable, *values in zip(self.average.non_trainable_variables, *found, strict=True):
+            variable.assign(tf.add_n(values) / len(values))
+
+    @tf.function(reduce_retracing=True)
+    def _batch_statistics(self, low_res):
+        self.average(low_res, training=True)
+        return [tf.identity(variable) for variable in self.average.non_trainable_variables]
 
     def _noise(self, low_res, batch):
         """The noise on a share of the batch: that of the whole batch, cut."""

@@ -1,8 +1,15 @@
-"""Kinds of values that options take: for each (what is expected, in words; a check of a value)."""
+"""What options may be: each by itself, and together.
+
+A kind of values is (what is expected, in words; a check of a value).
+"""
 
 import math
 import os
 import re
+from pathlib import Path
+
+# What results are written as, by the suffix of --infer_output.
+RESULT_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def whole(low, high=math.inf):
@@ -62,14 +69,61 @@ RESULT = ("a path that ends in .png, .jpg or .webp (any path if --infer_input is
 PATHS = (PATH, UTF8_PATH, IN_UTF8_PATH, RESULT, DATASET)
 
 
-def at_home(kind, text):
-    """A value of one of PATHS with the user's home folder in place of ~, in a list in each path.
+def checked(field, value):
+    """The value of an option's field: a path with the user's home folder in place of ~.
 
-    A shell does that only where ~ begins a word. Raises ValueError: nobody knows the home folder.
+    Raises ValueError: it isn't of its kind; one line that names the option.
     """
+    words, check = kind = field.metadata["kind"]
+    if value and kind in PATHS:
+        value = _at_home(field.name, kind, value)
+    if value is not None and not check(value):
+        _refuse(field.name, value, words)
+    is_float = field.type in (float, float | None) and value is not None
+    return float(value) if is_float else value
+
+
+def refuse_contradictions(options, fields):
+    """Raises ValueError if options don't go together; `fields` are theirs by name."""
+    for name, field in fields.items():
+        recipe = field.metadata["recipe"]
+        if recipe not in (None, options.recipe) and getattr(options, name) != field.default:
+            raise ValueError(f"flag --{name}: it is for --recipe={recipe} only")
+    if options.recipe == "modern" and options.precision == "float16":
+        raise ValueError(
+            "flag --precision=float16: --recipe=modern computes in bfloat16 or float32"
+        )
+    if options.recipe == "modern" and options.consistent == "off" and not options.degrade:
+        raise ValueError("flag --consistent=off: with --degrade=0 all inputs are exact")
+    if options.run == "train" and options.weights == "shipped" and options.recipe != "modern":
+        raise ValueError("flag --weights=shipped: these weights are for --recipe=modern")
+    given = [name for name in ("face", "face_box") if getattr(options, name)]
+    other = "--upscale_full" if options.upscale_full else "--faces=off"
+    if given and (options.upscale_full or options.faces == "off"):
+        raise ValueError(f"flag --{given[0]}: {other} takes no face out of the photo")
+    if len(given) > 1:
+        raise ValueError("flag --face: --face_box tells already which one it is")
+    if 0 < options.face_max < options.face_min:
+        raise ValueError(
+            f"flag --face_max={options.face_max}: --face_min={options.face_min} is more"
+        )
+    is_file = (options.infer_output or ".png").lower().endswith(tuple(RESULT_FORMATS))
+    if not (is_file or Path(options.infer_input).is_dir()):
+        _refuse("infer_output", options.infer_output, RESULT[0])
+
+
+def _at_home(name, kind, text):
+    """A path, or each of a list, with its home folder; a shell does that only at a word's start."""
     is_list = kind == DATASET and not os.path.exists(text)
     words = [word.strip() for word in text.split(",")] if is_list else [text]
     paths = [os.path.expanduser(word) for word in words]
     if any(path.split("/")[0] == "~" for path in paths):
-        raise ValueError("nobody knows the home folder here: give the whole path")
+        raise ValueError(
+            f"flag --{name}={text}: nobody knows the home folder here: give the whole path"
+        )
     return ",".join(paths)
+
+
+def _refuse(name, value, expected):
+    shown = f"{value:g}" if isinstance(value, float) else value
+    raise ValueError(f"flag --{name}={shown}: expected {expected}")

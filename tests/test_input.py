@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import srez_input
 from srez.data.source import open_source
+from srez.pictures import pairs
 from srez.pictures.bad import BadImages
 from srez_input import Batches
 from tests.conftest import FACES
@@ -52,13 +52,13 @@ def test_a_dataset_started_late_gives_what_a_run_would_get_next(source):
 def seen(monkeypatch):
     """The list of the numbers of all pictures that are read from now on."""
     numbers = []
-    original = srez_input.encoded_crop
+    original = pairs.encoded_crop
 
     def encoded_crop(source, number):
         numbers.append(int(number))
         return original(source, number)
 
-    monkeypatch.setattr(srez_input, "encoded_crop", encoded_crop)
+    monkeypatch.setattr(pairs, "encoded_crop", encoded_crop)
     return numbers
 
 

@@ -11,7 +11,6 @@ ORDER = [
     "srez_model",
     "console",
     "files",
-    "results",
     "values",
     "options",
     "flags",
@@ -75,7 +74,12 @@ def test_scipy_is_imported_only_where_it_is_used(name):
     assert "scipy" not in {module.partition(".")[0] for module in _imports(body)}
 
 
-@pytest.mark.parametrize("package", sorted(ROOT.glob("srez/*/")), ids=lambda path: path.name)
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("bench")])
+def test_no_module_has_more_than_350_lines(name):
+    assert len((ROOT / name).read_text().splitlines()) <= 350
+
+
+@pytest.mark.parametrize("package", sorted(ROOT.glob("srez/**/")), ids=lambda path: path.name)
 def test_no_package_has_more_than_eight_modules(package):
     assert len(list(package.glob("[!_]*.py"))) <= 8
 

@@ -4,9 +4,10 @@ import tensorflow as tf
 
 from srez import modern
 from srez.options import ADVERSARIAL_BATCHES, Options
+from srez.run.resume import Start, take_up
 from srez.run.weights import load_generator
 from srez_model import SCALE, area_downscale
-from srez_train import Trainer, _begin_with_the_box
+from srez_train import Trainer
 
 
 def pair(count=2, side=16):
@@ -225,7 +226,7 @@ def test_a_training_begins_with_the_box_at_the_fidelity_asked_for(capsys):
     flags = {"recipe": "modern", "batch_size": 2, "weights": "shipped", "l1_batches": 0}
     flags |= {"precision": "float32"}
     trainer = Trainer(Options(**flags, fidelity=0.0))
-    _begin_with_the_box(trainer)
+    take_up(trainer, Start(None, None, {}, {}))
     recipe = trainer.recipe
     expected = load_generator(Options(weights="shipped", fidelity=0.0))[0].get_weights()
     for network in (recipe.generator, recipe.average, recipe.faithful):

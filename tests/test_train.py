@@ -74,7 +74,7 @@ def test_the_average_follows_the_stated_decay_up_to_the_flag(batch, ema):
 def test_refreshed_statistics_are_the_mean_over_the_batches(batch):
     trainer = _trainer()
     batches = [batch[0], batch[0] * 0.5]
-    trainer.refresh_average(batches)
+    trainer.recipe.refresh_average(batches)
     layer = next(layer for layer in trainer.average.layers if hasattr(layer, "moving_mean"))
     front = trainer.average.layers[1]
     means = [tf.reduce_mean(front(low_res), axis=(0, 1, 2)) for low_res in batches]

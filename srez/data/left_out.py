@@ -7,12 +7,11 @@ import re
 
 from PIL import Image
 
-from srez.results import is_sheet
-
 BINS = "folders of thumbnails and deleted files"
 _BINS = {"@eadir", "@recycle", "@recently-snapshot", "@sharebin", "#recycle", "#snapshot"}  # NAS'
 _BINS |= {"thumbs", ".thumbnails", ".@__thumb", "__macosx"}  # desktops', in small letters
 _BINS |= {"$recycle.bin", "recycler", "system volume information", "lost+found"}
+SHEET_NAME = re.compile(r"(?:.*[/\\])?batch\d{6,}_out\.png", re.DOTALL)  # its folder may precede
 _COMPARISON = re.compile(r"(.*)_compare\.png|(.*(?:^|/))compare/([^/]*)\.png", re.DOTALL)
 # A result, a face's or a photo's: with its number, "_photo", or in a folder photo/.
 _RESULT = re.compile(r"(.*/)?([^/]*?)(?:_\d+|_photo)?\.(?:png|jpe?g|webp)", re.DOTALL | re.I)
@@ -31,6 +30,11 @@ def _first_bin(folder):
         if name.lower() in _BINS or name.lower().startswith(".trash"):
             return name
     return ""
+
+
+def is_sheet(name):
+    """Whether a path or name is that of a sheet of test faces."""
+    return name.endswith("_out.png") and bool(SHEET_NAME.fullmatch(name))
 
 
 def is_made(data):

@@ -13,20 +13,11 @@ from pathlib import Path
 
 import tqdm
 
-from srez.console import command, complain, counted, say
+from srez import files
+from srez.console import command, counted, say
 from srez.data.parts import PARTITION, is_picture
 from srez.data.source import open_source
-from srez.files import (
-    MAX_BYTES,
-    behind_links,
-    locked,
-    make_folder,
-    printable,
-    sha256,
-    to_disk,
-    write_text,
-)
-from srez.pictures.bad import NoPictures
+from srez.pictures.bad import BadImages, NoPictures
 from srez.pictures.image import check_picture
 
 # For `sha256sum -c`: the shards' checksums in the folder, and in each shard those of its pictures.
@@ -61,13 +52,13 @@ def pack(dataset, output, shard_mb):
     _refuse_bad_names(source)
     shards = _shards(source, (shard_mb << 20) - _ENDING)
     folder = Path(output)
-    make_folder(folder)
+    files.make_folder(folder)
     with _claimed(folder, source, shard_mb):
         digests = _pack_all(source, folder, shards)
         if source.partition is not None:
-            write_text(folder / PARTITION, source.partition)
-            digests[PARTITION] = sha256(folder / PARTITION)
-        write_text(folder / SUMS, _lines(digests))
+            files.write_text(folder / PARTITION, source.partition)
+            digests[PARTITION] = files.sha256(folder / PARTITION)
+        files.write_text(folder / SUMS, _lines(digests))
     words = f"--run train --dataset '{folder}/faces-*.zip'"
     say(f"The pictures of {source.label} are in {counted(len(shards), 'shard')}. To train on them:")
     say(f"  {command(words)}")
@@ -102,7 +93,7 @@ def _pack_all(source, folder, shards):
             for done in concurrent.futures.as_completed(jobs):
                 digests[jobs[done]] = done.result()
                 # The next run knows what is whole, whatever happens to this one.
-                write_text(sums, _lines(known | digests))
+                files.write_text(sums, _lines(known | digests))
         except BaseException:
             stopped.set()
             pool.shutdown(cancel_futures=True)
@@ -112,7 +103,7 @@ def _pack_all(source, folder, shards):
 
 def _is_whole(path, digest, count):
     """Whether a file is a shard of `count` pictures with this SHA-256."""
-    if not path.is_file() or sha256(path) != digest:
+    if not path.is_file() or files.sha256(path) != digest:
         return False
     with zipfile.ZipFile(path) as archive:
         return len(archive.namelist()) == count + 1  # one for the checksums
@@ -120,28 +111,23 @@ def _is_whole(path, digest, count):
 
 def _write_shard(source, path, numbers, advance):
     """Writes a shard under another name and renames it; returns its SHA-256."""
-    path = behind_links(path)
+    path = files.behind_links(path)
     temporary = path.with_name(f".{path.name}.writing")
-    digests = {}
+    digests, bad_images = {}, BadImages(len(numbers), limit=1.0)
     try:
         with zipfile.ZipFile(temporary, "w") as archive:
             for number in numbers:
                 name = source.names[number]
-                try:
+                with bad_images.noting(number, name):
                     data = source.read(number)
                     check_picture(data, name)
-                except NoPictures:
-                    raise
-                except OSError as error:
-                    reason = (error.strerror or str(error)).removeprefix(f"{printable(name)}: ")
-                    complain(f"left out, {printable(name)}: {reason}")
-                else:
+                if not bad_images.is_bad(number):
                     archive.writestr(_entry(name), data)
                     digests[name] = hashlib.sha256(data).hexdigest()
                 advance(1)
             archive.writestr(_entry(SUMS), _lines(digests))
-        to_disk(temporary)
-        digest = sha256(temporary)
+        files.to_disk(temporary)
+        digest = files.sha256(temporary)
         os.replace(temporary, path)
         return digest
     except NoPictures:
@@ -167,7 +153,7 @@ def _shards(source, most):
     cuts, filled = [0], 0
     sizes = (source.identities & _SIZE_BITS).tolist()
     for number, (name, size) in enumerate(zip(source.names, sizes, strict=True)):
-        room = size + _HEADERS + _NAMED * len(name.encode()) if size <= MAX_BYTES else 0
+        room = size + _HEADERS + _NAMED * len(name.encode()) if size <= files.MAX_BYTES else 0
         if number > cuts[-1] and filled + room > most:
             cuts.append(number)
             filled = 0
@@ -182,8 +168,8 @@ def _refuse_bad_names(source):
     for name in source.names:
         if not is_picture(name) or name.encode(errors="ignore").decode() != name:
             raise OSError(
-                f"{printable(name)} can't be packed under this name: rename it, or give --dataset "
-                "by a path without .. and hidden folders"
+                f"{files.printable(name)} can't be packed under this name: rename it, or give "
+                "--dataset by a path without .. and hidden folders"
             )
 
 
@@ -193,7 +179,7 @@ def _claimed(folder, source, shard_mb):
     facts = {"pictures": len(source.names), "names": source.fingerprint}
     text = json.dumps(facts | {"contents": source.contents, "shard_mb": shard_mb}) + "\n"
     try:
-        with locked(folder / ABOUT) as file:
+        with files.locked(folder / ABOUT) as file:
             old = file.read()
             if old != text and (old or any(folder.glob("faces-*.zip"))):
                 raise FileExistsError(
@@ -202,7 +188,6 @@ def _claimed(folder, source, shard_mb):
                 )
             if not old:
                 _refuse_replacing(folder, source)
-            if not old:
                 file.write(text)
                 file.flush()
             yield

@@ -1,12 +1,13 @@
 """The built-in sample faces: drawn, not photographed, for training without any download."""
 
+import concurrent.futures
 import contextlib
 import multiprocessing
 import os
 import shutil
 import signal
-import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,6 @@ NOTICE = """\
 *** https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"""
 VERSION = 1  # part of the folder's name: raise it when the drawing changes
 COUNT = 2000
-LOOK_PERIOD = 0.2  # seconds, between two looks at how far they are
-_OS_ERROR = 100  # an exit status from here on is an OSError's number, more than that
 
 
 def draw_face(seed, index):
@@ -54,43 +53,33 @@ def _draw_all(folder, seed, count):
     """Draws the faces in a process per core. None of them outlives this one."""
     # Not forked: TensorFlow's threads may run in this process.
     context = multiprocessing.get_context("spawn")
-    shares = [range(first, count, os.cpu_count()) for first in range(os.cpu_count())]
-    processes = [context.Process(target=_draw, args=(folder, seed, share)) for share in shares]
-    try:
-        with _ctrl_c_is_for_the_parent():
-            for process in processes:
-                process.start()
-        _wait_for(processes, folder, count)
-        for process in processes:
-            number = process.exitcode - _OS_ERROR
-            if number > 0:
-                raise OSError(number, os.strerror(number), str(folder.parent))
-            if process.exitcode:
-                raise RuntimeError(f"a process that draws ended with status {process.exitcode}")
-    finally:
-        for process in processes:
-            if process.is_alive():
-                process.kill()
+    with (
+        concurrent.futures.ProcessPoolExecutor(os.cpu_count(), context, _end_with_parent) as pool,
+        tqdm.tqdm(total=count, unit=" faces", disable=None, dynamic_ncols=True) as bar,
+    ):
+        try:
+            with _ctrl_c_is_for_the_parent():
+                jobs = [pool.submit(_draw, folder, seed, number) for number in range(count)]
+            for job in concurrent.futures.as_completed(jobs):
+                job.result()
+                bar.update()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _wait_for(processes, folder, count):
-    """Waits for processes that draw so many faces into the folder, with a bar in a terminal."""
-    with tqdm.tqdm(total=count, unit=" faces", disable=None, dynamic_ncols=True) as bar:
-        for process in processes:
-            while process.is_alive():
-                process.join(LOOK_PERIOD)
-                bar.update(len(list(folder.glob("*.jpg"))) - bar.n)
+def _draw(folder, seed, number):
+    draw_face(seed, number).save(Path(folder, f"{number:06d}.jpg"), quality=95)
 
 
-def _draw(folder, seed, numbers):
-    """Draws faces into the folder, while the parent lives."""
-    try:
-        for number in numbers:
-            if not multiprocessing.parent_process().is_alive():
-                return
-            draw_face(seed, number).save(Path(folder, f"{number:06d}.jpg"), quality=95)
-    except OSError as error:
-        sys.exit(_OS_ERROR + error.errno)
+def _end_with_parent():
+    """Ends this process as soon as that which has started it is gone, killed for example."""
+
+    def wait():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -1,19 +1,16 @@
 """The tab in which a face is painted, pixel by pixel, and a network follows."""
 
-import base64
-import io
 import json
 import math
 import threading
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from srez.drawn.faces import draw_face
 from srez.page.server import asset
 from srez.pictures.geometry import celeba_box
-from srez.pictures.image import to_uint8
+from srez.pictures.image import data_url, to_uint8
 
 SIDES = (16, 32)  # of the grids to paint in
 WAITING = 16  # strokes; each holds one of Gradio's 40 threads, and further ones get no answer
@@ -68,7 +65,7 @@ class Drawing:
         try:
             networks = self._networks()
             with networks.lock:
-                return _data_url(to_uint8(np.asarray(self._graph(side, networks)(low_res))[0]))
+                return data_url(to_uint8(np.asarray(self._graph(side, networks)(low_res))[0]))
         except gr.Error:  # they can't be loaded
             return ""
         finally:
@@ -94,9 +91,3 @@ def _made_small(box, side):
     step = len(box) // side
     face = box.reshape(side, step, side, step, 3).mean(axis=(1, 3))
     return np.rint(face).astype(np.uint8).tobytes().hex()
-
-
-def _data_url(image):
-    data = io.BytesIO()
-    Image.fromarray(image).save(data, format="png")
-    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -65,7 +65,7 @@ class Many:
         lines = [f"{counted(len(made), 'result')} made.", *lines]
         if len(jobs) < len(paths):
             lines.append(f"Left out: {len(paths) - len(jobs)} that are no pictures.")
-        return "\n\n".join(lines), [(path, path.stem) for path in map(Path, made)], str(archive)
+        return "\n\n".join(lines), [(path, path.stem) for path in made], str(archive)
 
     def _enlarged(self, jobs, faces, session):
         """Does many jobs; returns lines on those that failed and those that were left."""

@@ -9,6 +9,7 @@ from srez.console import command
 from srez.page.visitors import number_in
 from srez.pictures.image import read_image, write_image
 from srez.quality.report import curves, template
+from srez.run.results import LOSSES, METRICS, OPTIONS
 
 SECONDS = 3  # between two looks
 MAX_SHEETS = 10**6
@@ -75,7 +76,7 @@ class Training:
         return f"The training in `{self._folder}`: {len(sheets)} sheets, shown: **{name}**."
 
     def _logs(self):
-        return [self._folder / name for name in ("losses.csv", "metrics.csv", "options.json")]
+        return [self._folder / name for name in (LOSSES, METRICS, OPTIONS)]
 
     def _sheets(self):
         return sorted(self._folder.glob("batch*_out.png"))
@@ -91,7 +92,7 @@ class Training:
 
     def _options(self):
         try:
-            return json.loads((self._folder / "options.json").read_text(encoding="utf-8"))
+            return json.loads((self._folder / OPTIONS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
 

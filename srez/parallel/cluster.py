@@ -1,13 +1,23 @@
-"""How a training is spread: its tf.distribute strategy, and this process among the others."""
+"""What a training runs on: the device, the tf.distribute strategy, this process among the others.
+
+Read from top to bottom: the device, its precision -> replicas and processes -> when they stop.
+"""
 
 import contextlib
 import json
 import os
 import re
+import shutil
+import signal
 import socket
+from pathlib import Path
 
 import tensorflow as tf
 
+from srez.console import counted, install, say
+from srez.parallel.launch import SIGNALS, handled, heeded
+
+AGREED_EVERY = 10  # batches; the host waits for these anyway, to show their losses
 PROBE_SECONDS = 3  # for another worker to answer at its port
 
 # What a step raises when another worker is gone.
@@ -20,6 +30,59 @@ _LOST = (
     tf.errors.UnavailableError,
     tf.errors.UnknownError,
 )
+
+# How Linux names the instructions that multiply bfloat16 on x86 and Arm CPUs.
+_BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+_BFLOAT16_COMPUTE_CAPABILITY = (8, 0)  # NVIDIA's Ampere
+
+
+def set_up(log_device_placement, deterministic=False):
+    """Sets TensorFlow up, GPUs with memory as they need it; returns what it runs on, in words.
+
+    With `deterministic` the same bits come out each time. On GPUs TensorFlow's own switch does it.
+    CPUs also need one operation at a time: several at once share the threads, and then the last
+    bits of a sum depend on how.
+    """
+    tf.debugging.set_log_device_placement(log_device_placement)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        return details.get("device_name", gpus[0].name)
+    if shutil.which("nvidia-smi"):
+        say(
+            "An NVIDIA GPU seems to be here, but TensorFlow can't use it:\n  "
+            + install(f'"tensorflow[and-cuda]=={tf.__version__}"')
+        )
+    bound = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))  # Linux knows
+    return counted(len(bound(0)), "CPU core")
+
+
+def choose_precision(precision):
+    """The precision to compute in. "auto" is bfloat16 if the device has it natively, else float32.
+
+    Raises OSError for float16 on a CPU, which would emulate it, slowly.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if precision == "auto":
+        return "bfloat16" if has_bfloat16(gpus) else "float32"
+    if precision == "float16" and not gpus:
+        raise OSError("--precision=float16 is for GPUs: on a CPU use bfloat16, float32 or auto")
+    return precision
+
+
+def has_bfloat16(gpus):
+    """Whether the GPUs multiply bfloat16 natively; without GPUs, whether this CPU does."""
+    if gpus:
+        details = map(tf.config.experimental.get_device_details, gpus)
+        capabilities = [each.get("compute_capability", (0, 0)) for each in details]
+        return min(capabilities) >= _BFLOAT16_COMPUTE_CAPABILITY
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and bool(_BFLOAT16_CPU_FLAGS & set(cpuinfo.read_text().split()))
 
 
 class Cluster:
@@ -146,6 +209,49 @@ class Cluster:
             named = {int(task) for task in re.findall(r"/task:(\d+)", str(error))}
             gone = sorted(named & set(others))
         return [f"worker {index} ({self._addresses[index]})" for index in gone]
+
+
+class Stopping(contextlib.ExitStack):
+    """Tells when to stop. A context manager: inside it, a signal is a wish to stop.
+
+    After the first of SIGNALS the training finishes its batch and saves. A second one ends the
+    process at once. `signal` is the number of the signal to stop for, 0 if none came. The
+    processes of a Cluster tell each other their wishes every AGREED_EVERY batches.
+    """
+
+    def __init__(self, cluster):
+        super().__init__()
+        self.signal = 0
+        self._cluster = cluster
+        self._came = 0
+
+    def __enter__(self):
+        super().__enter__()
+        self.enter_context(handled(self._note))
+        return self
+
+    def now(self, progress):
+        """Whether to stop at this `progress`, a run.progress.Progress; all processes agree."""
+        if self._cluster.workers == 1:
+            self.signal = self._came
+            return bool(progress.done or self.signal)
+        if progress.totals.reached(progress.batch, seconds=0):  # all count the batches alike
+            return True
+        if progress.batch % AGREED_EVERY:
+            return False
+        *asked, is_over = self._cluster.sums(
+            *(self._came == number for number in SIGNALS),
+            self._cluster.is_chief and bool(progress.done),  # the chief's clock alone counts
+        )
+        came = (number for number, count in zip(SIGNALS, asked, strict=True) if count)
+        self.signal = next(came, 0)
+        return bool(self.signal or is_over)
+
+    def _note(self, number, _):
+        self._came = number
+        for each in heeded():
+            signal.signal(each, signal.SIG_DFL)
+        say("\nFinishing the batch and saving; a second Ctrl-C leaves at once.")
 
 
 def _read_tf_config():

@@ -39,7 +39,8 @@ def launch(command, workers, cores=0, *, grace=GRACE, kill_after=KILL_AFTER):
     shares = _shares(workers, cores)
     addresses = [f"localhost:{port}" for port in free_ports(workers)]
     trainers = []
-    with _signals() as came, contextlib.ExitStack() as stack:
+    came = []
+    with handled(lambda number, _: came.append(number)), contextlib.ExitStack() as stack:
         for index, share in enumerate(shares):
             task = {"type": "worker", "index": index}
             config = json.dumps({"cluster": {"worker": addresses}, "task": task})
@@ -60,6 +61,17 @@ def heeded():
         for number in SIGNALS
         if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN
     ]
+
+
+@contextlib.contextmanager
+def handled(handler):
+    """The SIGNALS to heed go to a handler, instead of their usual effect."""
+    previous = {number: signal.signal(number, handler) for number in heeded()}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 def _shares(workers, cores):
@@ -93,7 +105,7 @@ def _watch(trainers, came, grace, kill_after):
         living = [child for child in trainers if child.status is None]
         if not first:
             first = next((child for child in trainers if child.status), None)
-            if first and living:
+            if first and living and len(came) < 2:  # else all are being killed
                 complain(
                     f"worker {first.name} {first.ended}; the others get {grace:g} seconds to end"
                 )
@@ -130,19 +142,3 @@ def _report(first):
     if first.status > 128:
         complain("the same command starts all again, from the last checkpoint")
     return first.status or 1
-
-
-@contextlib.contextmanager
-def _signals():
-    """Gives a list that the SIGNALS go to, instead of their usual effect."""
-    came = []
-
-    def note(number, _):
-        came.append(number)
-
-    previous = {number: signal.signal(number, note) for number in heeded()}
-    try:
-        yield came
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

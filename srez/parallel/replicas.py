@@ -26,7 +26,7 @@ class Replicas:
         results = self.strategy.run(step, shares)
         return self.strategy.experimental_local_results(results)[0]
 
-    # The methods from here on are for use inside a step.
+    # From here on to `average_statistics`, the methods are for use inside `run`.
 
     def whole(self, shape):
         """The shape of the whole batch, from the shape of a replica's share."""
@@ -67,6 +67,16 @@ class Replicas:
         means = self._context().all_reduce("MEAN", [tf.identity(value) for value in variables])
         for variable, mean in zip(variables, means, strict=True):
             variable.assign(mean)
+
+    def move(self, average, network, decay):
+        """Takes the average's weights to `decay` times their distance from the network's."""
+
+        def update(variable, weight):
+            variable.assign(weight + tf.cast(decay, weight.dtype) * (variable - weight))
+
+        pairs = zip(average.trainable_variables, network.trainable_variables, strict=True)
+        for variable, weight in pairs:
+            self.strategy.extended.update(variable.value, update, args=(weight.value,))
 
     def _cut(self, batch):
         parts = tf.split(batch, self.here)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from srez.console import complain, counted, say
 from srez.files import printable
-from srez.options import RESULT_FORMATS
 from srez.pictures.formats import PICTURE_SUFFIXES, counted_suffixes, is_unreadable
+from srez.values import RESULT_FORMATS
 
 _NUMBERED = re.compile(r"(.+)_[0-9]+", re.DOTALL)
 _RELATED = re.compile(r"(.+)_(?:[0-9]+|photo)", re.DOTALL)

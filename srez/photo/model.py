@@ -1,7 +1,6 @@
 """A loaded model for other programs: what srez.load and srez.enlarge give."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -36,7 +35,7 @@ class Face:
     """How truly it averages back to what the network saw, in dB; from 55 on, it does."""
 
 
-class Enlarged(Sequence):
+class Enlarged(list):
     """The faces of a picture, from left to right; `photo` is the picture with them put back.
 
     `photo` is a Pillow image, up to four times as large as the picture, with its alpha. Of a
@@ -44,13 +43,8 @@ class Enlarged(Sequence):
     """
 
     def __init__(self, faces: list[Face], photo: Image.Image):
-        self._faces, self.photo = faces, photo
-
-    def __getitem__(self, number):
-        return self._faces[number]
-
-    def __len__(self):
-        return len(self._faces)
+        super().__init__(faces)
+        self.photo = photo
 
 
 class Model:
@@ -110,12 +104,10 @@ class Model:
             Face(with_alpha(result), part.box, float(averages_back(result, part.known)))
             for result, part in zip(results, item.parts, strict=True)
         ]
-        if item.eyes is not None or not faces:
-            photo = image
-            if faces:
-                photo = put_back(image, item.eyes, results, item.photo_scale)
-            return Enlarged(faces, with_alpha(photo, alpha))
-        return Enlarged(faces, faces[0].image)
+        if faces and item.eyes is None:
+            return Enlarged(faces, faces[0].image)
+        photo = put_back(image, item.eyes, results, item.photo_scale) if faces else image
+        return Enlarged(faces, with_alpha(photo, alpha))
 
 
 def _check_keras():

@@ -19,10 +19,9 @@ from srez.photo.align import box_side, photo_enlargement, put_back, turns_uprigh
 from srez.photo.compare import comparison, with_boxes
 from srez.photo.faces import FACELESS_TIP, NAMED, NoFace, name_and_size
 from srez.photo.jobs import count_left, earlier_results
-from srez.pictures.image import kept_exif, read_with_alpha, to_grey, write_image
+from srez.pictures.image import MADE, kept_exif, read_with_alpha, to_grey, write_image
 from srez.quality.descriptors import turned
 from srez.quality.metrics import averages_back, trueness
-from srez.results import MADE
 from srez_model import SCALE
 
 INVENTED = "Made by srez: the details are invented."  # in each result's file

@@ -3,9 +3,11 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from srez.pictures.geometry import interpolate
 from srez.pictures.image import to_uint8
 
 GAP, TITLE_HEIGHT, TITLE_SIZE = 4, 26, 16  # pixels, of a grid with titles: its gaps, its letters
+SHEET_MAGNIFY = 2  # of a sheet, to be seen on today's screens
 GROUND, INK = 24, "rgb(235, 235, 235)"  # behind its images; its letters
 
 
@@ -28,6 +30,17 @@ def titled_grid(columns, magnify=1):
         middle = GAP + column * (width + GAP) + width / 2
         write_title(picture, title, (middle, TITLE_HEIGHT / 2), width)
     return np.asarray(picture)
+
+
+def faces_sheet(low_res, generated, high_res):
+    """A sheet, uint8, a row per face: input, bicubic, result, truth, which are in [0, 1]."""
+    columns = {
+        f"input {low_res.shape[2]}x{low_res.shape[1]}": interpolate(low_res, "nearest"),
+        "bicubic": interpolate(low_res),
+        "srez": generated,
+        "truth": high_res,
+    }
+    return titled_grid(columns, SHEET_MAGNIFY)
 
 
 def write_title(picture, title, middle, width):

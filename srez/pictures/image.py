@@ -1,5 +1,6 @@
 """The one way in for pictures and the one way out (Pillow and numpy, no TensorFlow)."""
 
+import base64
 import contextlib
 import functools
 import io
@@ -8,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
+import srez
 from srez.files import atomic_path, printable, read_file
-from srez.options import RESULT_FORMATS
 from srez.pictures.formats import FORMATS, LOSSY, reason_of, refuse_cut_off
+from srez.values import RESULT_FORMATS
 
+MADE = {"Software": f"srez {srez.__version__}"}  # in what srez writes
 QUALITY = 95  # of results that are JPEG or WebP
 MAX_GREY_SPREAD = 2  # of 255 levels, between a grey pixel's channels
 MAX_EXIF = 60_000  # bytes kept of a photo's: a JPEG takes 65,533 in all
@@ -164,6 +167,13 @@ def with_alpha(image, alpha=None):
     share = alpha[edge, None] / np.float32(255.0)
     image[edge] = to_uint8(1 - (1 - image[edge] / np.float32(255.0)) / share)
     return Image.fromarray(np.dstack([image, alpha]))
+
+
+def data_url(image):
+    """A uint8 image [H, W, 3] as the address of a PNG, for a page."""
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, format="png")
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 def to_uint8(image):

@@ -16,7 +16,7 @@ from srez.data.split import split_source
 from srez.files import atomic_path, make_folder, printable, write_text
 from srez.pictures.bad import BadImages
 from srez.pictures.geometry import interpolate
-from srez.pictures.grid import titled_grid
+from srez.pictures.grid import faces_sheet
 from srez.pictures.image import eight_bit, to_uint8
 from srez.pictures.pairs import load_pictures
 from srez.quality import descriptors
@@ -25,6 +25,7 @@ from srez.quality.metrics import (
     figures,
     frechet_distance,
     identity_distance,
+    joined,
     mean_interval,
     shown,
 )
@@ -144,7 +145,7 @@ def measure(source, files, generator, sample_size):
                     found[name].append(descriptors.descriptors(pictures))
     if not good:
         raise OSError(f"none of the {len(files)} test pictures of {source.label} can be read")
-    per_image = {method: _joined(parts) for method, parts in tables.items()}
+    per_image = {method: joined(parts) for method, parts in tables.items()}
     frechet = {}
     if not missing:
         frechet = _compare_faces(per_image, found)
@@ -173,11 +174,6 @@ def _how(weights, options):
     return f"srez's outputs are {made} (--consistent {'off' if free else 'on'}){ends}."
 
 
-def _joined(parts):
-    """Figures of many parts, dicts of arrays, as one."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
 def _compare_faces(per_image, descriptors):
     """Adds identity distances to `per_image`; returns the Frechet distances by method, and the
     "floor", that of the truth's one half to its other."""
@@ -201,10 +197,7 @@ def _summary(table, frechet):
 
 
 def _sheets(source, order, generator, sample_size):
-    """Sheets by title, of the best, median and worst pictures; `order` is from best to worst.
-
-    A row per face: input, bicubic interpolation, srez, truth.
-    """
+    """Sheets by title, of the best, median and worst pictures; `order` is from best to worst."""
     count = max(min(SHEET_FACES, len(order) // 3), 1)
     middle = (len(order) - count) // 2
     chosen = {
@@ -216,10 +209,7 @@ def _sheets(source, order, generator, sample_size):
     for title, numbers in chosen.items():
         _, *pair = load_pictures(source, numbers, sample_size)
         low_res, high_res = map(eight_bit, pair)
-        columns = {f"input {low_res.shape[2]}x{low_res.shape[1]}": "nearest"}
-        columns |= {"bicubic": "bicubic", "srez": "srez"}
-        images = {name: enlarge(method, low_res, generator) for name, method in columns.items()}
-        sheets[title] = titled_grid(images | {"truth": high_res}, magnify=2)
+        sheets[title] = faces_sheet(low_res, upscale(generator, low_res), high_res)
     return sheets
 
 

@@ -44,7 +44,7 @@ def export(options):
         if options.export_format == "savedmodel":
             _write_saved_model(network, path)
         else:
-            writers = {"keras": _write_keras, "onnx": _write_onnx, "tflite": _write_tflite}
+            writers = {"keras": keras.Model.save, "onnx": _write_onnx, "tflite": _write_tflite}
             with atomic_path(path) as temporary:
                 writers[options.export_format](network, temporary)
     except (OSError, tf.errors.OpError) as error:
@@ -88,10 +88,6 @@ def _refuse_replacing(path, export_format):
         raise FileNotFoundError(
             f"--export_output={path} needs a folder that is not there: make it first"
         )
-
-
-def _write_keras(network, path):
-    network.save(path)
 
 
 def _write_onnx(network, path):

@@ -33,14 +33,18 @@ def figures(images, truths, low_res):
     for at in range(0, len(images), PART):
         part = slice(at, at + PART)
         eight_bit = images[part] / 255.0
-        parts.append(
-            {
-                "psnr": psnr(eight_bit, truths[part]),
-                "ssim": ssim(eight_bit, truths[part]),
-                "lr_psnr": lr_psnr(eight_bit, low_res[part]),
-                "sharpness": sharpness(eight_bit, truths[part]),
-            }
-        )
+        found = {
+            "psnr": psnr(eight_bit, truths[part]),
+            "ssim": ssim(eight_bit, truths[part]),
+            "lr_psnr": lr_psnr(eight_bit, low_res[part]),
+            "sharpness": sharpness(eight_bit, truths[part]),
+        }
+        parts.append(found)
+    return joined(parts)
+
+
+def joined(parts):
+    """Figures of many parts, dicts of arrays by name, as one."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -1,30 +1,21 @@
 """What an evaluation leaves to read: a page with all in it, and a model card; see templates/."""
 
-import base64
 import csv
 import datetime
-import io
 import operator
 from pathlib import Path
 
 import jinja2
 import numpy as np
-from PIL import Image
 
 from srez.files import resource, write_text
 from srez.options import FIELDS
+from srez.pictures.image import data_url
 from srez.quality.charts import histogram, line_chart
 from srez.quality.metrics import TITLES, UNITS, shown
+from srez.run.results import LOSS_TITLES, LOSSES, METRICS
 
 TEMPLATES = resource("quality/templates")
-HINTS = {
-    "psnr": "higher is closer to the truth, pixel by pixel; favours blur",
-    "ssim": "1 is the truth's structure",
-    "lr_psnr": "higher is truer to the input",
-    "sharpness": "1 is as sharp as the truth",
-    "identity_distance": "0 is the same face; beyond 0.6 it passes for another person",
-    "frechet_distance": "0 is faces as real as the truth's, as a whole",
-}
 BETTER = {  # the smaller, the better
     "psnr": operator.neg,
     "ssim": operator.neg,
@@ -33,36 +24,6 @@ BETTER = {  # the smaller, the better
     "identity_distance": abs,
     "frechet_distance": abs,
 }
-LIMITS = (
-    "The details are invented. They are plausible, and they are not what was in front of the "
-    "camera: one pixel can't tell what sixteen looked like.",
-    "Never use the result to identify anyone, or as evidence of anything.",
-    "The figures hold for pictures like those measured. Other cameras, poses, ages and skin "
-    "colours may come out worse, and look like the training pictures.",
-)
-LOSSES = {  # of either recipe
-    "L1": "gene_l1_loss",
-    "G": "gene_loss",
-    "D, real": "disc_real_loss",
-    "D, generated": "disc_fake_loss",
-    "features": "gene_feature_loss",
-    "adversarial": "gene_adversarial_loss",
-    "D": "disc_loss",
-}
-# Options that a reader of the card asks for first; all of them are in metrics.json.
-OPTIONS = (
-    "recipe",
-    "batch_size",
-    "ema",
-    "gene_l1_factor",
-    "l1_batches",
-    "learning_rate_half_life",
-    "learning_rate_start",
-    "noise_level",
-    "precision",
-    "random_seed",
-    "sample_size",
-)
 
 
 def write_report(path, evaluation, train_dir):
@@ -70,8 +31,6 @@ def write_report(path, evaluation, train_dir):
     page = template("report.html").render(
         metrics=evaluation.metrics,
         titles=TITLES,
-        hints=HINTS,
-        limits=LIMITS,
         shown=shown,
         names=_names(evaluation.metrics["rows"]),
         best=_best(evaluation.metrics["rows"]),
@@ -89,8 +48,7 @@ def write_card(path, metrics):
         date=datetime.date.today().isoformat(),
         names=_names(metrics["rows"]),
         titles=TITLES,
-        options=[name for name in OPTIONS if _counts(name, metrics["options"])],
-        limits=LIMITS,
+        counts=lambda name: _counts(name, metrics["options"]),
         shown=shown,
     )
     write_text(path, card)
@@ -129,10 +87,7 @@ def template(name):
 
 def _embedded(sheet):
     """A sheet uint8 [H, W, 3] for an img tag."""
-    data = io.BytesIO()
-    Image.fromarray(sheet).save(data, format="png")
-    url = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
-    return {"url": url, "width": sheet.shape[1], "height": sheet.shape[0]}
+    return {"url": data_url(sheet), "width": sheet.shape[1], "height": sheet.shape[0]}
 
 
 def _histograms(per_image):
@@ -144,13 +99,13 @@ def _histograms(per_image):
 
 def curves(train_dir):
     """The charts of the training, as far as its logs are there."""
-    losses, validation = (_columns(train_dir / name) for name in ("losses.csv", "metrics.csv"))
+    losses, validation = (_columns(train_dir / name) for name in (LOSSES, METRICS))
     charts = []
     if losses:
         series = {
-            name: (losses["batch"], losses[f"loss/{loss}"])
-            for name, loss in LOSSES.items()
-            if f"loss/{loss}" in losses
+            title: (losses["batch"], losses[name])
+            for title, name in LOSS_TITLES.items()
+            if name in losses
         }
         charts.append(line_chart("Losses", "", series))
     for name in TITLES:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from srez import files
 from srez.console import say
-from srez.results import LOCK, REMOVING, WRITING, is_own
+from srez.run.results import LOCK, REMOVING, WRITING, is_own
 
 FORMAT = 1  # of a checkpoint; raise it when older programs can't read the new one
 KEPT_CHECKPOINTS = 2
@@ -192,15 +192,24 @@ class Checkpoints:
             return False
         return stop or batch % self._period == 0 or time.monotonic() >= self._next_at
 
-    def save(self, batch, run, objects):
-        """Writes a checkpoint, removes old ones but not `run["best"]`; returns whether it could."""
+    def save(self, batch, run, objects, is_last=False):
+        """Writes a checkpoint, removes old ones but not `run["best"]`; returns whether it could.
+
+        Raises OSError if it can't write the last one.
+        """
         best = run["best"] and run["best"]["name"]
         try:
             path = write_checkpoint(self._folder, batch, run, objects)
             say(f"Saved {path}.")
             prune(self._folder, KEPT_CHECKPOINTS, self._keep_every, best)
         except OSError as error:
-            say(f"Can't write a checkpoint: {' '.join(str(error).split())}.")
+            reason = f"Can't write a checkpoint: {' '.join(str(error).split())}."
+            if is_last:
+                raise OSError(
+                    f"{reason} Make room in --checkpoint_dir={self._folder}: the one before is "
+                    "whole, and the same command goes on from it"
+                ) from error
+            say(f"{reason} Training goes on; the next try is in a minute.")
             self._next_at = time.monotonic() + RETRY_SECONDS
             return False
         self.saved_batch, self._next_at = batch, time.monotonic() + self._seconds

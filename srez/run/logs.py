@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from srez.console import say
 from srez.files import atomic_path, make_folder
-from srez.results import BASELINE, EVENTS, LOSSES, METRICS, is_own
+from srez.run.results import BASELINE, EVENTS, LOSSES, METRICS, is_own
 
 
 class Logs:

@@ -15,9 +15,7 @@ from srez.options import FIELDS
 LINE_PERIOD = 10  # batches between two lines; only for a line the host waits for the losses
 LINE = "Progress[%3d%%], ETA[%4dm], Batch [%4d]"
 LOSS = "%s[%3.3f]"
-DECAY = (
-    0.98  # of a batch's weight in the mean speed, with each later batch: it looks 50 batches back
-)
+DECAY = 0.98  # of a batch's weight in the mean speed, with each later one: it looks 50 batches back
 # Sheets, measurements and checkpoints are spread over so many batches at least: a sheet right after
 # a resume tells little of how often they come.
 SPREAD = 200
@@ -81,8 +79,7 @@ class Progress:
         self.train_pictures = train_pictures
         self.summary_period = summary_period
         self.waited = self._waited_before = 0.0  # seconds, for data; before the latest batch
-        self._speed = Speed(batch, batch / seconds if seconds else 0.0)
-        self._stopwatch = Stopwatch(seconds)
+        self._clock = Clock(batch, seconds)
         self._first_at = seconds
         self._says_speed = True
         self._bar = None
@@ -92,7 +89,7 @@ class Progress:
     @property
     def seconds(self):
         """Seconds that the batches took, those of earlier sessions included."""
-        return self._stopwatch.seconds
+        return self._clock.seconds
 
     @property
     def done(self):
@@ -108,7 +105,7 @@ class Progress:
             disable=not sys.stderr.isatty(),
             dynamic_ncols=True,
         )
-        self._stopwatch.start()
+        self._clock.start()
         return self
 
     def __exit__(self, *_):
@@ -126,7 +123,7 @@ class Progress:
     @contextlib.contextmanager
     def apart(self):
         """A context whose time is that of sheets, measurements and checkpoints, not of batches."""
-        with self._stopwatch.halted(), self._speed.apart():
+        with self._clock.apart():
             yield
 
     def announce(self, work):
@@ -146,14 +143,14 @@ class Progress:
         self._bar.n = 100 * self.totals.fraction(batch, self.seconds)
         if batch == self.first_batch + 1:  # it built the graph, which says nothing about the speed
             self.waited, self._waited_before, self._first_at = 0.0, 0.0, self.seconds
-            self._speed.start(batch)
+            self._clock.measure_from(batch)
         if batch % LINE_PERIOD == 0:
             values = {name: float(value) for name, value in scalars.items()}
-            self._speed.update(batch)
+            self._clock.update(batch)
             if self._says_speed and batch >= self.first_batch + LINE_PERIOD and self._left:
                 self._say_speed()
             self._show(values)
-            rate = self._speed.batches_per_second * self.batch_size
+            rate = self._clock.batches_per_second * self.batch_size
             self.logs.scalars(batch, values | {"images_per_second": rate})
         self._bar.set_description_str(self._words())
         return values
@@ -170,13 +167,12 @@ class Progress:
 
     @property
     def _left(self):
-        speed = self._speed
-        return self.totals.left(self.batch, self.seconds, speed.batches_per_second, speed.stretch)
+        clock = self._clock
+        return self.totals.left(self.batch, self.seconds, clock.batches_per_second, clock.stretch)
 
     def _count(self, batch):
         """Counts the seconds of a batch, and returns them; says where it took far too long."""
-        took, counted_as = self._stopwatch.lap()
-        self._speed.note(counted_as)
+        took, counted_as = self._clock.lap(batch)
         if counted_as < took:
             say(
                 f"Batch {batch:,} took {duration(took)}, over {LONG} times as long as usual. "
@@ -203,110 +199,84 @@ class Progress:
 
     def _say_speed(self):
         self._says_speed = False
-        speed = self._speed.batches_per_second
+        speed = self._clock.batches_per_second
         batches = self.batch + self._left * speed
         epochs = batches * self.batch_size / self.train_pictures
         in_all = f"{counted(round(batches), 'batch')} and {counted(epochs, 'epoch')} in all"
         say(f"{speed:.2f} batches/s: {duration(self._left)} left, {in_all}.")
 
 
-class Stopwatch:
-    """Counts the `seconds` of batches, each from the end of the one before, but for what is apart.
+class Clock:
+    """Counts the `seconds` of batches, each from the end of the one before, and tells their speed.
 
-    A batch that took LONG times the usual, and LONG_SECONDS, counts as the usual: nobody worked
-    meanwhile. Whether a clock goes on while a machine sleeps depends on the system, so the batch
-    alone can tell.
+    Not counted is what is apart. A batch that took LONG times the usual, and LONG_SECONDS, counts
+    as the usual: nobody worked meanwhile. Whether a clock goes on while a machine sleeps depends on
+    the system, so the batch alone can tell. The speed is an exponential mean; `batch` and `seconds`
+    are of earlier sessions, whose speed is taken until there is a newer one.
     """
 
-    def __init__(self, seconds):
+    def __init__(self, batch, seconds):
         self.seconds = seconds
+        self._earlier = batch / seconds if seconds else 0.0
+        self._mean = None  # seconds of a batch
         self._usual = collections.deque(maxlen=USUAL)
-        self._laps = 0
-        self._ten = 0.0  # seconds of the latest laps, up to ten
+        self._started_with = batch
+        self._apart = 0.0  # seconds of other work
+        self.measure_from(batch)
         self.start()
 
     def start(self):
-        """Begins to measure."""
+        """Begins to count."""
         self._since = time.monotonic()
-
-    @contextlib.contextmanager
-    def halted(self):
-        """Doesn't count the time inside."""
-        start = time.monotonic()
-        yield
-        self._since += time.monotonic() - start
-
-    def lap(self):
-        """At a batch's end: (the seconds that it took, as how many it counts)."""
-        now = time.monotonic()
-        took, self._since = now - self._since, now
-        usual = statistics.median(self._usual) if self._usual else float("inf")
-        counted_as = usual if took > max(LONG * usual, LONG_SECONDS) else took
-        self.seconds += counted_as
-        self._laps += 1
-        self._ten += counted_as
-        if 1 < self._laps <= LINE_PERIOD:  # the first one built the graph
-            self._usual.append(counted_as)
-        elif self._laps % LINE_PERIOD == 0:  # the host waits for a GPU once in ten batches
-            self._usual.append(self._ten / LINE_PERIOD)
-        if self._laps % LINE_PERIOD == 0:
-            self._ten = 0.0
-        return took, counted_as
-
-
-class Speed:
-    """The recent speed of a training, from an exponential mean of what a batch takes.
-
-    `batch` is the last one of earlier sessions, whose speed is taken until there is a newer one.
-    """
-
-    def __init__(self, batch, earlier):
-        self._earlier = earlier
-        self._seconds = None  # of a batch
-        self._first = self._last = batch
-        self._worked = 0.0  # seconds of batches, since the last update
-        self._apart = self._apart_in_all = 0.0  # of other work, since the last update and in all
-
-    @property
-    def batches_per_second(self):
-        """Sheets, measurements and checkpoints are spread over the batches; 0: not known yet."""
-        if self._seconds is None:
-            return self._earlier
-        return 1 / (self._seconds * self.stretch)
-
-    @property
-    def stretch(self):
-        """How much longer a training takes than its batches alone, from 1 up."""
-        if not self._seconds:
-            return 1.0
-        return 1 + self._apart_in_all / max(self._last - self._first, SPREAD) / self._seconds
-
-    def note(self, seconds):
-        """Counts the seconds of a batch."""
-        self._worked += seconds
 
     @contextlib.contextmanager
     def apart(self):
         """Counts the time inside by itself."""
         start = time.monotonic()
         yield
-        self._apart += time.monotonic() - start
+        took = time.monotonic() - start
+        self._since += took
+        self._apart += took
 
-    def start(self, batch):
-        """Begins to measure, after the first batch."""
+    def lap(self, batch):
+        """At a batch's end: (the seconds that it took, as how many it counts)."""
+        now = time.monotonic()
+        took, self._since = now - self._since, now
+        usual = statistics.median(self._usual) if self._usual else float("inf")
+        counted_as = usual if took > max(LONG * usual, LONG_SECONDS) else took
+        self.seconds += counted_as
+        if 1 < batch - self._started_with <= LINE_PERIOD:  # the first one built the graph
+            self._usual.append(counted_as)
+        return took, counted_as
+
+    def measure_from(self, batch):
+        """Begins to measure the speed, after a batch."""
         self._first = self._last = batch
-        self._worked = self._apart = 0.0
+        self._seconds_at_last = self.seconds
 
     def update(self, batch):
         """Takes the batches since the last update into account; the host has waited for them."""
         count = batch - self._last
         if not count:
             return
-        seconds = max(self._worked, 1e-9) / count
-        old = seconds if self._seconds is None else self._seconds
-        self._seconds = seconds + DECAY**count * (old - seconds)
-        self._apart_in_all += self._apart
-        self._last, self._worked, self._apart = batch, 0.0, 0.0
+        seconds = max(self.seconds - self._seconds_at_last, 1e-9) / count
+        if count == LINE_PERIOD:  # the host waits for a GPU once in ten batches
+            self._usual.append(seconds)
+        old = seconds if self._mean is None else self._mean
+        self._mean = seconds + DECAY**count * (old - seconds)
+        self._last, self._seconds_at_last = batch, self.seconds
+
+    @property
+    def batches_per_second(self):
+        """Sheets, measurements and checkpoints are spread over the batches; 0: not known yet."""
+        return self._earlier if self._mean is None else 1 / (self._mean * self.stretch)
+
+    @property
+    def stretch(self):
+        """How much longer a training takes than its batches alone, from 1 up."""
+        if self._mean is None:
+            return 1.0
+        return 1 + self._apart / max(self._last - self._first, SPREAD) / self._mean
 
 
 def say_where(train_dir, checkpoint_dir):

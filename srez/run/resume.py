@@ -12,7 +12,6 @@ from srez.console import complain, counted, say
 from srez.data.split import Split, split_source
 from srez.files import printable
 from srez.options import FIELDS
-from srez.results import LOCK, in_the_way, set_aside
 from srez.run.checkpoint import (
     batch_of,
     checkpoint_name,
@@ -20,7 +19,11 @@ from srez.run.checkpoint import (
     locked,
     newest_checkpoint,
     read_run,
+    restore,
 )
+from srez.run.progress import Totals
+from srez.run.results import LOCK, in_the_way, set_aside
+from srez.run.weights import choose_weights
 
 # Options that shape the networks or the order of the data: a run can't go on with others.
 FIXED_OPTIONS = ("recipe", "l1_batches", "degrade", "batch_size", "noise_level", "random_seed")
@@ -164,6 +167,25 @@ def resumed_split(path, kept, source):
             f"out now: give other pictures, {_START_ANEW}"
         )
     return Split(np.concatenate([train, added]), validation, test, note)
+
+
+def take_up(trainer, start):
+    """Gives a srez_train.Trainer the weights that it starts from; returns whether it is done."""
+    options, recipe = trainer.options, trainer.recipe
+    if start.checkpoint:
+        restore(start.checkpoint, **trainer.state)
+        totals = Totals(options.train_batches, options.train_time)
+        done = totals.reached(int(trainer.batch), float(trainer.seconds))
+        going_on = [f"Resuming from {start.checkpoint}.", *start.changes]
+        say(f"Nothing to do: {done}" if done else "\n".join(going_on))
+        return bool(done)
+    if options.weights == "shipped":  # at --fidelity between its two ends
+        weights = choose_weights(options.checkpoint_dir, "shipped", options.sample_size)
+        for network in (recipe.generator, recipe.average):
+            network.set_weights(weights.between(options.fidelity).get_weights())
+        recipe.faithful.set_weights(weights.between(0.0).get_weights())
+        say(f"Beginning with the {weights.words}.")
+    return False
 
 
 def _find_checkpoint(options, cluster, stack):

@@ -9,8 +9,7 @@ from srez.data.left_out import bin_of, is_made, made_by_srez
 from srez.data.pack import pack
 from srez.data.source import open_source
 from srez.data.split import split_source
-from srez.pictures.image import write_image
-from srez.results import MADE
+from srez.pictures.image import MADE, write_image
 from srez.run.resume import kept_files, resumed_split
 from tests.conftest import FACES
 from tests.odd_files import encoded, face, zipped

@@ -113,7 +113,7 @@ def test_nothing_but_the_faces_is_left(folder, tmp_path):
 
 def test_a_failed_drawing_leaves_nothing(tmp_path, monkeypatch):
     wait = Mock(side_effect=KeyboardInterrupt)
-    monkeypatch.setattr("multiprocessing.context.SpawnProcess.join", wait)
+    monkeypatch.setattr("concurrent.futures.as_completed", wait)
     with pytest.raises(KeyboardInterrupt):
         sample_faces(tmp_path, count=2)
     assert os.listdir(tmp_path) == []

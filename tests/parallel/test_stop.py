@@ -4,8 +4,8 @@ import types
 
 import pytest
 
+from srez.parallel.cluster import Stopping
 from srez.run.progress import Totals
-from srez.run.stop import Stopping
 
 
 class _Cluster:

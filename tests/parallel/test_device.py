@@ -4,7 +4,7 @@ import types
 import pytest
 import tensorflow as tf
 
-import srez.run.device
+import srez.parallel.cluster
 
 GPU = types.SimpleNamespace(name="/physical_device:GPU:0")
 
@@ -16,7 +16,7 @@ def machine(monkeypatch, tmp_path):
     def make(device):
         cpuinfo = tmp_path / "cpuinfo"
         cpuinfo.write_text(f"processor : 0\nflags : fpu {device} sse2\n")
-        monkeypatch.setattr(srez.run.device, "Path", lambda _: cpuinfo)
+        monkeypatch.setattr(srez.parallel.cluster, "Path", lambda _: cpuinfo)
         gpus = [GPU] if isinstance(device, tuple) else []
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
         details = {"device_name": "A GPU", "compute_capability": device}
@@ -40,13 +40,13 @@ def machine(monkeypatch, tmp_path):
 )
 def test_auto_is_bfloat16_where_the_device_has_it(machine, device, precision, expected):
     machine(device)
-    assert srez.run.device.choose_precision(precision) == expected
+    assert srez.parallel.cluster.choose_precision(precision) == expected
 
 
 def test_float16_is_refused_on_a_cpu(machine):
     machine("avx512f")
     with pytest.raises(OSError, match="--precision=float16 is for GPUs"):
-        srez.run.device.choose_precision("float16")
+        srez.parallel.cluster.choose_precision("float16")
 
 
 def test_a_gpu_takes_memory_as_needed_and_is_named(machine, monkeypatch):
@@ -55,7 +55,7 @@ def test_a_gpu_takes_memory_as_needed_and_is_named(machine, monkeypatch):
     monkeypatch.setattr(
         tf.config.experimental, "set_memory_growth", lambda *call: grown.append(call)
     )
-    assert srez.run.device.set_up(False) == "A GPU"
+    assert srez.parallel.cluster.set_up(False) == "A GPU"
     assert grown == [(GPU, True)]
 
 
@@ -65,16 +65,16 @@ def test_deterministic_takes_one_operation_at_a_time(machine, monkeypatch):
     monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", threads.append)
     switch = "tensorflow.config.experimental.enable_op_determinism"
     monkeypatch.setattr(switch, lambda: switched.append(True))
-    srez.run.device.set_up(False)
+    srez.parallel.cluster.set_up(False)
     assert (threads, switched) == ([], [])
-    srez.run.device.set_up(False, deterministic=True)
+    srez.parallel.cluster.set_up(False, deterministic=True)
     assert (threads, switched) == ([1], [True])
 
 
 @pytest.mark.parametrize("found", [None, "/usr/bin/nvidia-smi"])
 def test_a_gpu_that_tensorflow_cannot_use_gives_a_hint(machine, monkeypatch, capsys, found):
     machine("avx512f")
-    monkeypatch.setattr(srez.run.device.shutil, "which", lambda name: found)
-    assert re.fullmatch(r"1 CPU core|\d+ CPU cores", srez.run.device.set_up(False))
+    monkeypatch.setattr(srez.parallel.cluster.shutil, "which", lambda name: found)
+    assert re.fullmatch(r"1 CPU core|\d+ CPU cores", srez.parallel.cluster.set_up(False))
     line = capsys.readouterr().out
     assert ("NVIDIA" in line, "tensorflow[and-cuda]==" in line) == (bool(found), bool(found))

@@ -3,7 +3,8 @@ import os
 
 import pytest
 
-from srez.results import in_the_way, is_own, is_sheet, set_aside
+from srez.data.left_out import is_sheet
+from srez.run.results import in_the_way, is_own, set_aside
 
 HEADER = b"x" * 8 + b"brain.Event:2"
 OWN = {  # a run's files in its train_dir, as they begin

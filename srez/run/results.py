@@ -10,11 +10,19 @@ import os
 import re
 from pathlib import Path
 
-import srez
+from srez.data.left_out import SHEET_NAME
 
-MADE = {"Software": f"srez {srez.__version__}"}  # in the pictures that srez writes
 SHEET = "batch%06d_out.png"
 LOSSES, METRICS, OPTIONS, BAD_IMAGES = "losses.csv", "metrics.csv", "options.json", "bad_images.txt"
+LOSS_TITLES = {  # in the table of losses, of either recipe
+    "L1": "loss/gene_l1_loss",
+    "G": "loss/gene_loss",
+    "D real": "loss/disc_real_loss",
+    "D fake": "loss/disc_fake_loss",
+    "features": "loss/gene_feature_loss",
+    "adversarial": "loss/gene_adversarial_loss",
+    "D": "loss/disc_loss",
+}
 EVENTS = "events.out.tfevents.*"
 BASELINE = "bicubic"  # the run in TensorBoard, a folder, that the figures bicubic/... are of
 VIDEO, ANIMATION = "demo1.mp4", "demo1.webp"
@@ -22,11 +30,10 @@ LOCK = "lock"  # says which process uses the folder
 EARLIER = "earlier"  # EARLIER.N in a folder that stays: what was set aside
 WRITING, REMOVING = ".writing-", ".removing-"  # before a checkpoint's name; a killed run leaves it
 
-_IS_SHEET = re.compile(r"(?:.*[/\\])?batch\d{6,}_out\.png", re.DOTALL)
 _IS_FOLDER = re.compile(rf"{EARLIER}\.\d+|{BASELINE}")  # of other results
 # Files by name, and what stands near the beginning of those whose name others may use.
 _FILES = {
-    _IS_SHEET: b"",
+    SHEET_NAME: b"",
     re.compile(r"(losses|metrics)\.csv"): rb"\A(batch\b|\Z)",
     re.compile(r"options\.json"): rb'"batch_size"',
     re.compile(r"bad_images(_\d+)?\.txt"): rb"\A([^\n]*\t|\Z)",
@@ -43,11 +50,6 @@ _IN_CHECKPOINT = re.compile(r"manifest\.json|run\.json\.gz|tensors.*")
 # Nobody's: desktops write them everywhere.
 _SYSTEMS = {".ds_store", "thumbs.db", "desktop.ini", ".directory"}
 _HEAD = 2**16  # bytes
-
-
-def is_sheet(name):
-    """Whether a path or name is that of a sheet of test faces."""
-    return name.endswith("_out.png") and bool(_IS_SHEET.fullmatch(name))
 
 
 def is_own(path):
