@@ -1,3 +1,4 @@
+import functools
 import io
 import os
 import sys
@@ -29,10 +30,17 @@ from srez.pictures.geometry import celeba_box, shrink
 from srez.pictures.grid import GAP, TITLE_HEIGHT
 from srez.pictures.image import read_image, to_uint8
 from srez.pictures.pairs import load_pictures
-from srez.quality.descriptors import find_faces
 from srez.run.weights import BOX, choose_weights
 from tests.conftest import FACES, cell
 from tests.odd_files import jpeg, png
+
+EYES = np.array([[204, 102.5], [247, 105]])  # the astronaut's
+
+
+@pytest.fixture(autouse=True)
+def quick_search(monkeypatch):
+    """Photos are searched enlarged to 1500 pixels: the smallest faces here have 55 of 700."""
+    monkeypatch.setattr("srez.quality.descriptors.SEARCH_SIDE", 1500)
 
 
 class FewNetworks:
@@ -198,7 +206,7 @@ def test_a_grey_picture_gives_a_grey_result(run, faces, tmp_path, mode):
 
 
 def test_ctrl_c_in_a_folder_keeps_what_is_whole_and_the_next_run_goes_on(
-    here, faces, monkeypatch, capsys
+    enlarge, here, faces, monkeypatch, capsys
 ):
     written, write = [], srez.photo.output.write_image
 
@@ -209,22 +217,22 @@ def test_ctrl_c_in_a_folder_keeps_what_is_whole_and_the_next_run_goes_on(
         write(path, *arguments)
 
     monkeypatch.setattr(srez.photo.output, "write_image", interrupting)
-    flags = {"infer_input": str(faces), "faces": "off", "infer_batch": 1}
+    go_on = functools.partial(enlarge, faces, faces="off", infer_batch=1)
     with pytest.raises(KeyboardInterrupt):
-        srez_infer.infer(Options(**flags))
+        go_on()
     assert (
         f"Stopped, {FACES - 2} pictures left; with --infer_skip_existing" in capsys.readouterr().out
     )
     written.clear()
     with pytest.raises(KeyboardInterrupt):  # over earlier results, which don't count
-        srez_infer.infer(Options(**flags))
+        go_on()
     assert f"Stopped, {FACES - 2} pictures left.\n" in capsys.readouterr().out
     monkeypatch.setattr(srez.photo.output, "write_image", write)
     times = {path: path.stat().st_mtime_ns for path in written}
-    srez_infer.infer(Options(**flags, infer_skip_existing=True))
+    go_on(infer_skip_existing=True)
     assert {path: path.stat().st_mtime_ns for path in written} == times
     assert len(list((here / "result").glob("*.png"))) == FACES
-    srez_infer.infer(Options(**flags, infer_skip_existing=True))
+    go_on(infer_skip_existing=True)
     assert "all are enlarged already" in capsys.readouterr().out
 
 
@@ -282,10 +290,11 @@ def test_results_average_back_to_lossless_pictures_and_to_averages(side, lossles
     assert part_of(image, 64, 128, lossless=False).consistent == lossless
 
 
+@functools.cache
 def small_ways(side):
     """The astronaut's face in so many pixels square, uint8, by the way that it was made small."""
     photo = data.astronaut()
-    face = to_uint8(srez.photo.align.align_face(photo, find_faces(photo)[0], 128))
+    face = to_uint8(srez.photo.align.align_face(photo, EYES, 128))
     [averages] = to_uint8(np.asarray(shrink(face[None] / np.float32(255.0), side)))
     noise = np.random.default_rng(0).normal(0.0, 5.0, averages.shape)
     packed = io.BytesIO()
@@ -615,9 +624,8 @@ def test_a_folder_s_photos_of_an_earlier_run_are_named_where_no_faces_are_wanted
 
 @pytest.mark.parametrize("picture", ["photo", "white", "long"])
 def test_nothing_is_made_of_a_picture_without_a_face_and_that_is_said(
-    enlarge, photos, here, monkeypatch, picture
+    enlarge, photos, here, picture
 ):
-    monkeypatch.setattr("srez.quality.descriptors.SEARCH_SIDE", 1000)
     picture = {
         "photo": photos / "none.png",
         "white": Image.new("RGB", (100, 100), "white"),
@@ -635,9 +643,8 @@ def test_nothing_is_made_of_a_picture_without_a_face_and_that_is_said(
 
 
 def test_in_a_folder_photos_without_a_face_are_named_and_the_others_made(
-    enlarge, photos, here, capsys, monkeypatch
+    enlarge, photos, here, capsys
 ):
-    monkeypatch.setattr("srez.quality.descriptors.SEARCH_SIDE", 1000)
     (here / "in").mkdir()
     for name in ("one", "none", "nobody"):
         Image.open(photos / f"{name.replace('nobody', 'none')}.png").save(f"in/{name}.png")
@@ -666,9 +673,8 @@ def _nearly(first, second):
 
 
 @pytest.fixture
-def upright(tmp_path, monkeypatch):
-    """A folder of photos, quickly searched: the astronaut, a drawn face, both on a clear ground."""
-    monkeypatch.setattr("srez.quality.descriptors.SEARCH_SIDE", 1000)
+def upright(tmp_path):
+    """A folder of photos: the astronaut, a drawn face, both on a clear ground."""
     folder = tmp_path / "upright"
     folder.mkdir()
     astronaut = Image.fromarray(data.astronaut()).resize((300, 300))
