@@ -47,10 +47,6 @@ def test_the_same_seed_gives_the_same_network():
     assert (first != other).any()
 
 
-def test_a_step_counts_itself(stepped):
-    assert [int(trainer.batch) for trainer in stepped] == [3, 3]
-
-
 def test_a_step_is_traced_once(stepped):
     assert stepped[0]._step.experimental_get_tracing_count() == 1
 

@@ -262,5 +262,5 @@ def _luminance(colour):
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
-def test_the_checkpoint_is_left_as_it_was(evaluated, trained):
-    assert newest_checkpoint(trained[0] / "checkpoint").name == "batch000012"
+def test_the_checkpoint_is_left_as_it_was(evaluated):
+    assert newest_checkpoint(evaluated[0].parent / "checkpoint").name == "batch000012"

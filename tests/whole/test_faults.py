@@ -25,7 +25,7 @@ import srez_train
 from srez.data.source import Source, open_source
 from srez.data.split import split_source
 from srez.run import checkpoint
-from srez.run.checkpoint import batch_of, locked, newest_checkpoint, read_run
+from srez.run.checkpoint import batch_of, newest_checkpoint, read_run
 from srez.run.weights import choose_weights
 from srez_input import Batches
 from tests.conftest import ROOT, SMALL, assert_same_bits, small_config, train_arguments
@@ -35,7 +35,7 @@ from tests.odd_files import zipped
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small")]
 
 BATCHES = 100
-ROOM = 600 << 10  # bytes: for one checkpoint, not for two
+ROOM = 350 << 10  # bytes: for one checkpoint, not for two
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -177,12 +177,6 @@ def test_a_damaged_newest_checkpoint_costs_its_batches_only(here, faces, whole_r
     assert "batch000004 is damaged (tensors.data-00000-of-00001 has changed)" in out
     assert "Resuming from checkpoint/batch000003" in out
     assert_same_bits(newest, whole_run.folder / "checkpoint" / "batch000004")
-
-
-def test_a_second_trainer_on_a_checkpoint_dir_is_refused(here, faces):
-    with locked("checkpoint"), pytest.raises(OSError, match=f"process {os.getpid()}"):
-        srez_train.train(small_config(faces, train_batches=1, resume=False))
-    assert not (here / "checkpoint.1").exists()
 
 
 def test_noresume_moves_the_old_results_aside(here, faces, whole_run, capsys):

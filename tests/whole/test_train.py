@@ -101,17 +101,6 @@ def test_train_time_ends_a_run_and_the_last_measurement_is_no_part_of_it(
     assert f"Finished: trained {duration(seconds[-1])} of 3 s.\n" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_pictures_that_cannot_be_read_end_a_run_with_one_line(here, small, faces):
-    for number, face in enumerate(sorted(faces.iterdir())):
-        content = face.read_bytes() if number < 3 else b"broken"
-        (here / f"{number:02d}.jpg").write_bytes(content)
-    names = "".join(f"{number:02d}.jpg 2\n" for number in range(3))
-    (here / "list_eval_partition.txt").write_text(names)
-    with pytest.raises(OSError, match="^100 pictures in a row can't be read"):
-        srez_train.train(small_config(here, train_batches=1))
-
-
 def test_validation_is_measured_at_its_period_and_at_the_end(trained):
     with open(trained[0] / "train" / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
