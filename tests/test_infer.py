@@ -648,8 +648,9 @@ def _nearly(first, second):
 
 
 @pytest.fixture
-def upright(tmp_path):
-    """A folder of photos: the astronaut, a drawn face, both on a clear ground."""
+def upright(tmp_path, monkeypatch):
+    """A folder of photos of large faces: the astronaut, a drawn face, both on a clear ground."""
+    monkeypatch.setattr("srez.quality.descriptors.SEARCH_SIDE", 1000)
     folder = tmp_path / "upright"
     folder.mkdir()
     astronaut = Image.fromarray(data.astronaut()).resize((300, 300))

@@ -34,7 +34,7 @@ from tests.odd_files import zipped
 # Nearly all train anew; what of is no matter.
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small")]
 
-BATCHES = 100
+MODERN = {"recipe": "modern", "precision": "bfloat16", "l1_batches": 50, "train_batches": 100}
 ROOM = 350 << 10  # bytes: for one checkpoint, not for two
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 
@@ -113,10 +113,9 @@ KILLS = {name: end for name, end in ENDS.items() if "kill" in name}
     ("ends", "flags"),
     [
         (ENDS, {}),
-        (KILLS, {"train_batches": BATCHES, "precision": "bfloat16"}),
-        (KILLS, {"train_batches": BATCHES, "recipe": "modern", "l1_batches": BATCHES // 2}),
+        (KILLS, MODERN),
     ],
-    ids=["ended in all ways", "bfloat16 killed", "modern killed"],
+    ids=["ended in all ways", "modern killed"],
 )
 def test_a_run_stopped_and_killed_many_times_ends_as_one_never_stopped(
     tmp_path, faces, ends, flags
