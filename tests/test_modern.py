@@ -215,7 +215,7 @@ def test_the_discriminator_takes_one_more_step_down_for_large_faces(size, last):
     assert feature.shape[1:] == (last, last, 512)
 
 
-def test_the_first_stage_learns(small):
+def test_the_first_stage_learns():
     trainer = _trainer(l1_batches=50, train_batches=50)
     scalars = [trainer.train_step(*pair()) for _ in range(20)]
     first, *_, last = (float(values["loss/gene_l1_loss"]) for values in scalars)
