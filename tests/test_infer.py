@@ -523,13 +523,6 @@ def test_a_photo_names_the_weights_of_all_its_faces(enlarge, group):
         assert face.text["Weights"] == "bicubic 64"
 
 
-def test_a_turned_photo_gives_the_same_face(enlarge, photos):
-    enlarge(photos / "one.png", "one.png")
-    enlarge(photos / "turned.png", "turned.png")
-    difference = read_image("one.png").astype(int) - read_image("turned.png")
-    assert np.abs(difference).mean() < 3
-
-
 @pytest.mark.parametrize(("full_tile", "result"), [(None, "result_photo.png"), (128, "result.png")])
 def test_a_cut_out_keeps_its_ground_and_a_face_is_opaque(enlarge, here, full_tile, result):
     cut_out = Image.fromarray(data.astronaut())
@@ -718,16 +711,6 @@ def test_the_box_of_a_turned_face_is_turned_with_it(enlarge, upright, here, degr
     Image.open(upright / "astronaut.png").rotate(degrees, expand=True).save("turned.png")
     enlarge("turned.png", face_box=box)
     assert _nearly("result.png", "upright.png")
-
-
-def test_a_photo_that_exif_turns_on_its_side_gives_its_face(enlarge, upright, capsys):
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    Image.open(upright / "astronaut.png").save("wrong.png", exif=exif)
-    enlarge("wrong.png", "turned.png")
-    assert TURNS[270] in capsys.readouterr().out
-    enlarge(upright / "astronaut.png")
-    assert _nearly("turned.png", "result.png")
 
 
 def test_faces_off_takes_the_centred_square_of_any_photo(enlarge, photos, here, capsys):
