@@ -14,8 +14,9 @@ FOLDERS := $(if $(TO),--train_dir $(TO)/train --checkpoint_dir $(TO)/checkpoint)
 # A sheet every 20 batches, for a video of a few minutes' training.
 TRAIN := $(SREZ) --run train --train_time $(TRAIN_TIME) --summary_period 20 $(FOLDERS)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Two processes share the tests, a file each.
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Two processes share the tests, a file each in the order of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+CHECK := $(BIN)/ruff check . && $(BIN)/ruff format --check .
 # With an NVIDIA driver, TensorFlow's pin with its CUDA libraries.
 TENSORFLOW := $(shell sed -n 's/^tensorflow==/tensorflow$(if $(shell command -v nvidia-smi),[and-cuda])==/p' requirements.txt)
 REAL := $(wildcard dataset img_align_celeba.zip)
@@ -64,12 +65,12 @@ run: .venv/ready test.jpg
 	@$(SREZ) --run demo $(FOLDERS)
 	@echo "$$NEXT"
 
-test: test-fast
-	$(PYTEST) -m slow
+test: .venv/ready-dev
+	$(CHECK)
+	$(PYTEST)
 
 test-fast: .venv/ready-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(CHECK)
 	$(PYTEST) -m "not slow"
 
 # A drawn face that training never sees, for --run infere without a picture, unless there is one.

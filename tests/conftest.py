@@ -1,7 +1,9 @@
 """What the tests share: drawn faces, options for short runs, the command line, a trained run."""
 
 import contextlib
+import fcntl
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -16,16 +18,28 @@ from selenium import webdriver
 import srez.drawn.faces
 from srez.options import Options
 from srez.pictures.grid import GAP, TITLE_HEIGHT
+from tests.small import shrink
 
 ROOT = Path(__file__).parents[1]
+SMALL = ROOT / "tests" / "small.py"  # srez_main.py with small networks
+MAIN = ROOT / "srez_main.py"
 on_linux = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity"),
     reason="macOS and Windows can't bind a process to cores: --cores is refused there",
 )
 FACES = 24
+# What takes longest comes first: so at the end no process waits for another.
+LONGEST = "faults package cluster infer names serve page evaluate export notebook server terminal"
+LONGEST += " environment bench photo descriptors file_systems"
 # A job in the background ignores Ctrl-C, under nohup a hang-up too; so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items):
+    """Sorts tests by their files: the LONGEST, then the others as they are."""
+    names = [f"test_{name}" for name in LONGEST.split()]
+    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else 99)
 
 
 def small_config(faces, **overrides):
@@ -35,7 +49,7 @@ def small_config(faces, **overrides):
     return Options(**(flags | overrides))
 
 
-def run_main(*arguments, cwd, program=ROOT / "srez_main.py", **environment):
+def run_main(*arguments, cwd, program=MAIN, **environment):
     """Runs the real command line; returns the finished process with its output as text."""
     return subprocess.run(
         [sys.executable, program, *map(str, arguments)],
@@ -45,6 +59,11 @@ def run_main(*arguments, cwd, program=ROOT / "srez_main.py", **environment):
         text=True,
         timeout=300,
     )
+
+
+def in_turn(*commands):
+    """The words for tests/small.py that runs these command lines in turn."""
+    return [word for command in commands for word in (",", *command)][1:]
 
 
 def users_environment():
@@ -64,7 +83,7 @@ def free_port():
 def serving(folder, *arguments, **environment):
     """Runs the page in a folder, where its temporary files go too: (process, address)."""
     process = subprocess.Popen(
-        [sys.executable, ROOT / "srez_main.py", "--run", "serve", *map(str, arguments)],
+        [sys.executable, MAIN, "--run", "serve", *map(str, arguments)],
         cwd=folder,
         env=users_environment() | {"TMPDIR": str(folder)} | environment,
         stdout=subprocess.PIPE,
@@ -86,7 +105,7 @@ def assert_same_bits(*paths):
     names = first.get_variable_to_shape_map().keys()
     assert names == second.get_variable_to_shape_map().keys()
     compared = [name for name in names if not name.startswith(("seconds", "_CHECKPOINTABLE"))]
-    assert len(compared) > 200
+    assert len(compared) > 80
     for name in compared:
         assert first.get_tensor(name).tobytes() == second.get_tensor(name).tobytes(), name
 
@@ -105,32 +124,65 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def small(monkeypatch):
+    """Small networks, for a test of what isn't about them."""
+    shrink(monkeypatch.setattr)
+
+
+def made_once(factory, name, make):
+    """(folder, what `make(folder)` returned): made by the first of pytest's processes to ask."""
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, result = base / name, base / f"{name}.pickle"
+    with open(base / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not result.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            result.write_bytes(pickle.dumps(make(folder)))
+    return folder, pickle.loads(result.read_bytes())
+
+
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory):
     """A folder of drawn 178x218 JPEGs, 00.jpg up."""
-    folder = tmp_path_factory.mktemp("faces")
-    for index in range(FACES):
-        srez.drawn.faces.draw_face(0, index).save(folder / f"{index:02d}.jpg", quality=95)
-    return folder
+
+    def draw(folder):
+        for index in range(FACES):
+            face = srez.drawn.faces.draw_face(0, index)
+            face.save(folder / f"{index:02d}.jpg", quality=95)
+
+    return made_once(tmp_path_factory, "faces", draw)[0]
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, faces):
     """The folder of a run of 12 batches through the command line, and the finished process."""
-    folder = tmp_path_factory.mktemp("trained")
-    process = run_main(*train_arguments(faces, train_batches=12), cwd=folder)
-    assert process.returncode == 0, process.stderr
-    return folder, process
+
+    def run(folder):
+        return _well(run_main(*train_arguments(faces, train_batches=12), cwd=folder))
+
+    return made_once(tmp_path_factory, "trained", run)
 
 
 @pytest.fixture(scope="session")
-def trained_modern(tmp_path_factory, faces):
-    """The same of the recipe modern: 6 batches of either stage."""
-    folder = tmp_path_factory.mktemp("trained_modern")
-    flags = {"recipe": "modern", "l1_batches": 6, "train_batches": 12}
-    process = run_main(*train_arguments(faces, **flags), cwd=folder)
+def trained_small(tmp_path_factory, faces):
+    """The folder with a folder of each recipe: small networks after 12 batches, 6 of a stage."""
+
+    def run(folder):
+        commands = []
+        for name, flags in (("original", {}), ("modern", {"recipe": "modern", "l1_batches": 6})):
+            flags |= {"train_dir": f"{name}/train", "checkpoint_dir": f"{name}/checkpoint"}
+            commands.append(train_arguments(faces, train_batches=12, **flags))
+        _well(run_main(*in_turn(*commands), cwd=folder, program=SMALL))
+
+    return made_once(tmp_path_factory, "trained_small", run)[0]
+
+
+def _well(process):
     assert process.returncode == 0, process.stderr
-    return folder, process
+    return process
 
 
 def need(is_there, *packages):

@@ -2,7 +2,8 @@
 
 STRATEGY is none, mirrored (over two logical CPU devices) or multi_worker (with TF_CONFIG). The
 chief writes OUT, a .npz. It holds losses and gradients of the first step in float32, losses and
-weights of ten steps in float64, and moving statistics of two steps without synchronisation.
+weights of ten steps in float64, and moving statistics of two steps without synchronisation. The
+networks are small: more layers tell no more of replicas.
 """
 
 import functools
@@ -13,11 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 import srez.drawn.faces
-from srez import modern
 from srez.options import Options
 from srez.parallel.cluster import Cluster
 from srez.pictures.geometry import celeba_box
 from srez_train import Trainer
+from tests.small import shrink
 
 BATCH = 4
 STEPS = 10  # of float64, where rounding doesn't grow into anything that can be seen
@@ -31,6 +32,7 @@ def main(name, path):
         cpu = tf.config.list_physical_devices("CPU")[0]
         devices = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, devices)
+    shrink(setattr)
     cluster = Cluster(name)
     if name == "mirrored":
         cluster.strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -38,7 +40,6 @@ def main(name, path):
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     found |= _many_steps(cluster, "original", 32, {})
-    modern.RES_BLOCKS = 2  # all are alike: more would take minutes and tell no more of replicas
     found |= _many_steps(cluster, "modern", 64, {"recipe": "modern", "l1_batches": STEPS // 2})
     cluster.wait_for_all()
     if cluster.is_chief:

@@ -58,13 +58,6 @@ def test_infere_and_infer_are_the_same_mode():
     assert srez_main.MODES["infere"] is srez_main.MODES["infer"]
 
 
-def test_a_missing_picture_is_one_line_and_status_1(here):
-    process = run_main("--run", "infere", "--infer_input", "nowhere.jpg", cwd=here)
-    assert process.returncode == 1
-    assert process.stderr.count("\n") == 1
-    assert "--infer_input=nowhere.jpg" in process.stderr
-
-
 @pytest.mark.parametrize(("package", "mode"), [("absl", "demo"), ("tensorflow", "train")])
 def test_a_missing_package_is_one_line_that_names_the_environment(here, package, mode):
     (here / "sitecustomize.py").write_text(f"import sys; sys.modules['{package}'] = None")

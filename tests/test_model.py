@@ -123,3 +123,11 @@ def test_the_oracle_fails_for_another_arithmetic(tmp_path, capsys):
     errors = json.loads(capsys.readouterr().out)
     assert errors["logits"] == pytest.approx(1e-3, rel=0.1)
     assert errors["gradients"] == pytest.approx(0.01, rel=0.1)  # relative to their norms
+
+
+def test_bfloat16_losses_agree_with_the_original_within_2_percent():
+    content = _oracle()
+    trainer = oracle.build_trainer(content, "bfloat16")
+    scalars = trainer.gradients(*oracle.inputs(content))[0]
+    for name, expected in content["losses"].items():
+        assert float(scalars[f"loss/{name}"]) == pytest.approx(expected, rel=0.02)

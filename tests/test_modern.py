@@ -8,6 +8,7 @@ from srez.run.resume import Start, take_up
 from srez.run.weights import load_generator
 from srez_model import SCALE, area_downscale
 from srez_train import Trainer
+from tests.small import shrink
 
 
 def pair(count=2, side=16):
@@ -133,20 +134,27 @@ def test_float16_is_refused():
 
 @pytest.fixture(scope="module")
 def stages():
-    """The trainer after 1 + 2 batches of the two stages: its networks' weights, and the scalars."""
-    trainer = Trainer(
-        Options(precision="float32", recipe="modern", batch_size=2, l1_batches=1, train_batches=9)
-    )
-    found = []
+    """The trainer after 0, 1, 2 and 3 batches, 1 of stage 1: networks' weights, and the scalars."""
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch.setattr)
+        trainer = _trainer(l1_batches=1, train_batches=9)
+    found = [(_weights(trainer), {})]
     for _ in range(3):
         scalars = trainer.train_step(*pair())
-        networks = {
-            name: [weight.numpy() for weight in value.trainable_variables]
-            for name, value in trainer.state.items()
-            if name in ("generator", "discriminator", "average", "faithful")
-        }
-        found.append((networks, {name: float(value) for name, value in scalars.items()}))
+        found.append((_weights(trainer), {name: float(value) for name, value in scalars.items()}))
     return found
+
+
+def _trainer(**flags):
+    return Trainer(Options(precision="float32", recipe="modern", batch_size=2, **flags))
+
+
+def _weights(trainer):
+    return {
+        name: [weight.numpy() for weight in value.trainable_variables]
+        for name, value in trainer.state.items()
+        if name in ("generator", "discriminator", "average", "faithful")
+    }
 
 
 def differ(first, second):
@@ -154,11 +162,8 @@ def differ(first, second):
 
 
 def test_the_discriminator_learns_in_the_second_stage_only(stages):
-    (first, scalars), (second, later), _ = stages
-    fresh = Trainer(
-        Options(precision="float32", recipe="modern", batch_size=2, l1_batches=1)
-    ).discriminator
-    assert not differ(first["discriminator"], [w.numpy() for w in fresh.trainable_variables])
+    (fresh, _), (first, scalars), (second, later), _ = stages
+    assert not differ(first["discriminator"], fresh["discriminator"])
     assert differ(first["discriminator"], second["discriminator"])
     assert scalars["loss/disc_loss"] == pytest.approx(np.log(2.0))
     assert later["loss/disc_loss"] != scalars["loss/disc_loss"]
@@ -166,17 +171,15 @@ def test_the_discriminator_learns_in_the_second_stage_only(stages):
 
 
 def test_the_faithful_weights_stay_as_the_first_stage_left_them(stages):
-    (first, _), (second, _), (third, _) = stages
+    _, (first, _), (second, _), (third, _) = stages
     assert not differ(first["faithful"], first["average"])
     assert not differ(first["faithful"], third["faithful"])
     assert differ(second["average"], third["average"])
 
 
-def test_each_gradient_has_its_share_of_the_norm(monkeypatch):
+def test_each_gradient_has_its_share_of_the_norm(small, monkeypatch):
     monkeypatch.setattr(modern, "RAMP", 4)
-    trainer = Trainer(
-        Options(precision="float32", recipe="modern", batch_size=2, l1_batches=1, train_batches=9)
-    )
+    trainer = _trainer(l1_batches=1, train_batches=9)
     draws = np.random.default_rng(1)
     l1_gradient, *others = (draws.normal(size=(2, 64, 64, 3)).astype(np.float32) for _ in range(3))
     others = {name: 7 * gradient for name, gradient in zip(modern.SHARES, others, strict=True)}
@@ -214,9 +217,7 @@ def test_the_discriminator_takes_one_more_step_down_for_large_faces(size, last):
 
 
 def test_the_first_stage_learns():
-    trainer = Trainer(
-        Options(precision="float32", recipe="modern", batch_size=2, l1_batches=50, train_batches=50)
-    )
+    trainer = _trainer(l1_batches=50, train_batches=50)
     scalars = [trainer.train_step(*pair()) for _ in range(20)]
     first, *_, last = (float(values["loss/gene_l1_loss"]) for values in scalars)
     assert last < 0.9 * first

@@ -1,5 +1,3 @@
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -8,7 +6,14 @@ import tensorflow as tf
 import srez_model
 from srez.options import Options
 from srez_train import Trainer
-from tests import oracle
+from tests.small import shrink
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_networks():
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch.setattr)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +45,6 @@ def test_the_same_seed_gives_the_same_network():
     first, second, other = (_values(_trainer(random_seed=seed).generator) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, second)
     assert (first != other).any()
-
-
-def test_a_step_counts_itself(stepped):
-    assert [int(trainer.batch) for trainer in stepped] == [3, 3]
 
 
 def test_a_step_is_traced_once(stepped):
@@ -133,14 +134,6 @@ def test_float16_leaves_out_a_step_that_overflows(batch):
     trainer.train_step(*batch)
     np.testing.assert_array_equal(before, _values(trainer.generator))
     assert float(trainer.generator_optimizer.dynamic_scale) == pytest.approx(1.5e38)
-
-
-def test_bfloat16_losses_agree_with_the_original_within_2_percent():
-    content = json.loads(oracle.ORACLE.read_text())
-    trainer = oracle.build_trainer(content, "bfloat16")
-    scalars = trainer.gradients(*oracle.inputs(content))[0]
-    for name, expected in content["losses"].items():
-        assert float(scalars[f"loss/{name}"]) == pytest.approx(expected, rel=0.02)
 
 
 def test_building_leaves_the_policy_of_keras_alone():

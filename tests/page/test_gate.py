@@ -33,6 +33,10 @@ def test_what_the_page_needs_is_let_in_at_any_root(path):
     assert _asked("/srez", root_path="/srez") == "/"
 
 
+def test_a_link_from_another_site_opens_the_page():
+    assert _asked("/", sec_fetch_site="cross-site", sec_fetch_mode="navigate") == "/"
+
+
 @pytest.mark.parametrize(
     "path", ["/srez", "/gradio_api", "/gradio_api/run/leave", "/docs", "//config", "/config/x"]
 )

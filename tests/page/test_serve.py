@@ -28,7 +28,7 @@ from srez.page.training import Training
 from srez.pictures.geometry import celeba_box
 from srez.pictures.image import read_image, to_uint8, write_image
 from srez.run.weights import BOX, Networks
-from tests.conftest import ROOT, free_port, run_main, serving
+from tests.conftest import ROOT, free_port, serving
 from tests.page.conftest import VISITOR
 
 ASTRONAUT = ROOT / "docs" / "astronaut_small.png"
@@ -205,60 +205,58 @@ def test_without_gradio_it_says_what_to_install(monkeypatch, capsys):
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_server_ends_within_a_second_and_leaves_nothing(tmp_path, number, status):
-    port = free_port()
-    with serving(tmp_path, f"--serve_port={port}") as (process, address):
-        assert address == f"http://127.0.0.1:{port}"
-        with urllib.request.urlopen(address) as answer:
-            assert "default-src 'self'" in answer.headers["content-security-policy"]
-        began = time.monotonic()
-        process.send_signal(number)
-        assert process.wait(10) == status
-        assert time.monotonic() - began < 1
-    assert not list(tmp_path.glob("srez_page_*"))
+def test_a_port_in_use_is_one_line(here, monkeypatch, capsys):
+    monkeypatch.setattr(serve.signal, "signal", Mock())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        flag = f"--serve_port={taken.getsockname()[1]}"
+        assert srez_main.main(["srez_main.py", "--run=serve", "--weights=shipped", flag]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{flag}: can't listen there" in line
+
+
+def _assert_ends_at_once(process, number, folder):
+    """A signal ends the server within a second, with its status; it leaves nothing."""
+    began = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(10) == 128 + number
+    assert time.monotonic() - began < 1
+    assert not list(folder.glob("srez_page_*"))
 
 
 @pytest.mark.slow
-def test_visitors_at_once_bad_files_and_a_kill_are_survived(tmp_path):
+def test_visitors_at_once_bad_files_and_a_kill_are_survived_and_ctrl_c_leaves_nothing(tmp_path):
     (tmp_path / "bad.png").write_text("no picture")
-    arguments = (f"--serve_port={free_port()}", "--weights=shipped")
+    port = free_port()
+    arguments = (f"--serve_port={port}", "--weights=shipped")
 
     def sharpened(path, address):
         client = gradio_client.Client(address, verbose=False, download_files=tmp_path / "got")
         client.predict(gradio_client.handle_file(path), api_name="/look")
         return client.predict(1, 1.0, api_name="/sharpen")[0]
 
-    for _ in range(2):  # after the first time it is killed, and started again at the same port
-        with serving(tmp_path, *arguments) as (_, address):
+    for number in (signal.SIGKILL, signal.SIGINT):  # the second time at the same port
+        with serving(tmp_path, *arguments) as (process, address):
+            assert address == f"http://127.0.0.1:{port}"
+            with urllib.request.urlopen(address) as answer:
+                assert "default-src 'self'" in answer.headers["content-security-policy"]
             with concurrent.futures.ThreadPoolExecutor(6) as pool:
                 words = [pool.submit(sharpened, ASTRONAUT, address) for _ in range(6)]
                 bad = pool.submit(sharpened, tmp_path / "bad.png", address)
             with pytest.raises(gradio_client.exceptions.AppError, match="bad.png: can't be read"):
                 bad.result()
             assert all("are invented" in each.result() for each in words)
-
-
-@pytest.mark.slow
-def test_a_port_in_use_is_one_line(tmp_path):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        process = run_main("--run", "serve", f"--serve_port={port}", cwd=tmp_path)
-    assert process.returncode == 1
-    [line] = process.stderr.splitlines()
-    assert f"--serve_port={port}: can't listen there" in line
+            if number == signal.SIGINT:
+                _assert_ends_at_once(process, number, tmp_path)
 
 
 @pytest.mark.slow
 def test_for_all_addresses_it_warns_or_asks_for_the_password(tmp_path):
-    port = f"--serve_port={free_port()}"
-    with serving(tmp_path, "--serve_host=0.0.0.0", port) as (process, _):
+    arguments = ("--serve_host=0.0.0.0", f"--serve_port={free_port()}")
+    with serving(tmp_path, *arguments) as (process, _):
         assert "all who reach this machine can use the page" in process.stderr.readline()
-    arguments = ("--serve_host=0.0.0.0", port, "--serve_password=mellon")
-    with serving(tmp_path, *arguments) as (_, address):
+    with serving(tmp_path, *arguments, "--serve_password=mellon") as (process, address):
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"{address}/gradio_api/info")
         answers = []
@@ -268,4 +266,5 @@ def test_for_all_addresses_it_warns_or_asks_for_the_password(tmp_path):
                 answers.append(urllib.request.urlopen(f"{address}/login", body).status)
             except urllib.error.HTTPError as error:
                 answers.append(error.code)
-    assert answers == [400, 200]
+        assert answers == [400, 200]
+        _assert_ends_at_once(process, signal.SIGTERM, tmp_path)

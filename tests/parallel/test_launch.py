@@ -1,3 +1,4 @@
+import ast
 import contextlib
 import json
 import os
@@ -244,15 +245,20 @@ def test_a_worker_starts_no_workers(here):
 
 
 def test_the_real_program_gets_its_place_and_its_options(here):
-    # Python runs this module at the start of each process.
-    (here / "sitecustomize.py").write_text("import os; print(os.environ.get('TF_CONFIG'))")
+    # Python runs this module at the start of each process, which ends where TensorFlow would come.
+    (here / "sitecustomize.py").write_text(
+        "import os, sys; sys.modules['tensorflow'] = None; "
+        "print(os.environ.get('TF_CONFIG')); print(sys.orig_argv)"
+    )
     flags = ("--run=train", "--workers=2", "--strategy=none", "--dataset=nowhere")
     process = run_main(*flags, cwd=here, PYTHONPATH=str(here))
     assert process.returncode == 1
     for index in range(2):
-        assert f"[{index}] srez: --dataset=nowhere does not exist" in process.stderr
+        assert f"[{index}] srez: the package tensorflow is missing" in process.stderr
         (config,) = re.findall(rf"^\[{index}\] ({{.*)$", process.stdout, re.M)
         assert json.loads(config)["task"] == {"type": "worker", "index": index}
+        (words,) = re.findall(rf"^\[{index}\] (\[.*)$", process.stdout, re.M)
+        assert {"--run=train", "--strategy=none", "--dataset=nowhere"} < {*ast.literal_eval(words)}
 
 
 def test_a_reader_of_the_output_that_is_gone_ends_nothing(start):

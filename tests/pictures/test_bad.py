@@ -23,13 +23,6 @@ def test_a_bad_picture_is_said_once_and_counts_once(capsys):
     assert capsys.readouterr().err == "srez: left out, a.jpg: empty\n"
 
 
-def test_rows_are_sorted_by_name():
-    ledger = _ledger()
-    for name in ("b", "c", "a"):
-        ledger.note(name, "empty")
-    assert [name for name, _ in ledger.rows] == ["a", "b", "c"]
-
-
 def test_the_text_has_a_line_per_picture_whatever_its_name(capsys):
     ledger = _ledger()
     ledger.note("a\nb\tc\x1b\\.jpg", "odd\r\nreason")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import srez.quality.evaluate
+import srez_main
 from srez.data.source import open_source
 from srez.options import Options
 from srez.pictures.grid import GAP
@@ -18,11 +19,12 @@ from tests.conftest import cell, run_main
 
 
 @pytest.fixture(scope="module")
-def evaluated(trained):
-    """The folder of a run that was evaluated through the command line, and the process."""
-    process = run_main("--run", "evaluate", cwd=trained[0])
+def evaluated(trained, tmp_path_factory):
+    """The folder of a run's evaluation through the command line, and the process."""
+    folder = shutil.copytree(trained[0], tmp_path_factory.mktemp("evaluated") / "run")
+    process = run_main("--run", "evaluate", cwd=folder)
     assert process.returncode == 0, process.stderr
-    return trained[0] / "evaluation", process
+    return folder / "evaluation", process
 
 
 @pytest.fixture(scope="module")
@@ -146,27 +148,28 @@ def test_sheets_go_from_best_to_worst(faces, monkeypatch):
     assert found == pytest.approx([ordered[0], ordered[5], ordered[10]], abs=0.01)
 
 
-def test_a_run_without_a_checkpoint_is_one_line(tmp_path):
-    process = run_main("--run", "evaluate", "--checkpoint_dir=nowhere", cwd=tmp_path)
-    assert process.returncode == 1
-    assert process.stderr.startswith("srez: no checkpoint in --checkpoint_dir=nowhere: run")
-    assert not (tmp_path / "evaluation").exists()
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--checkpoint_dir=nowhere", "srez: no checkpoint in --checkpoint_dir=nowhere: run"),
+        ("--weights=shipped", "were trained on img_align_celeba.zip, and it is not here: give"),
+    ],
+)
+def test_without_weights_or_their_pictures_there_is_one_line_and_no_report(
+    here, capsys, flag, words
+):
+    assert srez_main.main(["srez_main.py", "--run=evaluate", flag]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert not (here / "evaluation").exists()
 
 
-def test_the_box_without_its_pictures_asks_for_others(tmp_path):
-    process = run_main("--run", "evaluate", "--weights=shipped", cwd=tmp_path)
-    assert process.returncode == 1
-    assert "were trained on img_align_celeba.zip, and it is not here: give" in process.stderr
-
-
-def test_a_run_of_the_recipe_modern_has_its_own_curves_and_options(trained_modern, tmp_path):
-    folder = trained_modern[0]
-    flags = [f"--checkpoint_dir={folder / 'checkpoint'}", f"--train_dir={folder / 'train'}"]
-    process = run_main("--run", "evaluate", *flags, cwd=tmp_path)
-    assert process.returncode == 0, process.stderr
-    report = (tmp_path / "evaluation" / "report.html").read_text()
+def test_a_run_of_the_recipe_modern_has_its_own_curves_and_options(trained_small, small, here):
+    folder = trained_small / "modern"
+    evaluate(Options(checkpoint_dir=str(folder / "checkpoint"), train_dir=str(folder / "train")))
+    report = (here / "evaluation" / "report.html").read_text()
     assert "<title>Losses</title>" in report and ">adversarial</text>" in report
-    card = (tmp_path / "evaluation" / "MODEL_CARD.md").read_text()
+    card = (here / "evaluation" / "MODEL_CARD.md").read_text()
     assert "(--consistent on), with --fidelity 1." in card
     assert "`--recipe modern`" in card and "`--l1_batches 6`" in card
     assert "--noise_level" not in card
@@ -259,5 +262,5 @@ def _luminance(colour):
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
-def test_the_checkpoint_is_left_as_it_was(evaluated, trained):
-    assert newest_checkpoint(trained[0] / "checkpoint").name == "batch000012"
+def test_the_checkpoint_is_left_as_it_was(evaluated):
+    assert newest_checkpoint(evaluated[0].parent / "checkpoint").name == "batch000012"

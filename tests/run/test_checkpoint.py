@@ -48,7 +48,7 @@ def test_the_newest_is_that_of_the_highest_batch(tmp_path):
     assert newest_checkpoint(tmp_path).name == "batch1000000"
 
 
-def test_all_of_the_training_survives_a_checkpoint(tmp_path):
+def test_all_of_the_training_survives_a_checkpoint(tmp_path, small):
     trainer, other = (
         Trainer(Options(batch_size=2, random_seed=seed, precision="float32")) for seed in (0, 9)
     )
@@ -165,7 +165,7 @@ def _hold(folder, ready, done):
 
 
 def test_a_second_trainer_is_refused_by_pid(tmp_path):
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")  # which imports nothing anew
     ready, done = context.Event(), context.Event()
     other = context.Process(target=_hold, args=(tmp_path, ready, done))
     other.start()

@@ -42,10 +42,7 @@ def test_the_line_is_the_original_one_to_the_letter(line):
         "Progress[ 50%], ETA[  10m], Batch [ 500], G_Loss[0.123], D_Real_Loss[1.500], "
         "D_Fake_Loss[12.000]\n"
     )
-
-
-def test_there_is_a_line_every_ten_batches_only(line):
-    assert line(509) == ""
+    assert line(509) == ""  # one every ten batches
 
 
 @pytest.mark.parametrize(

@@ -63,11 +63,6 @@ def test_without_a_best_checkpoint_the_newest_average_is_taken(run, tmp_path):
     assert "none were found best yet" in found.words
 
 
-def test_a_folder_without_checkpoints_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint in --checkpoint_dir="):
-        srez.run.weights.choose_weights(tmp_path, "best")
-
-
 def test_many_pictures_go_through_in_parts():
     sizes = []
 

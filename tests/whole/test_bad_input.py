@@ -160,12 +160,6 @@ def test_an_odd_picture_just_works(run, name, content, tolerance):
         assert np.abs(image - FACE).mean() <= tolerance
 
 
-@pytest.mark.parametrize(("orientation", "quarters"), [(3, 2), (6, 3), (8, 1)])
-def test_exif_turns_a_picture(orientation, quarters):
-    image = read_image(odd_files.turned(orientation), "turned").astype(int)
-    assert np.abs(image - np.rot90(face(), quarters)).mean() < 3
-
-
 def test_16_bits_of_colour_keep_the_upper_8():
     assert (read_image(odd_files.deep_rgb(), "deep") == np.asarray(face())).all()
 
@@ -281,14 +275,6 @@ def test_what_is_no_picture_of_its_own_in_a_zip_is_left_out(tmp_path):
     ]
     path = odd_files.zipped(tmp_path / "faces.zip", entries)
     assert open_source(path).names == ["good.jpg"]
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_of_two_entries_with_one_name_the_last_counts(tmp_path):
-    path = odd_files.zipped(tmp_path / "faces.zip", [("a.jpg", JPEG), ("a.jpg", PNG)])
-    source = open_source(path)
-    assert source.names == ["a.jpg"]
-    assert source.read(0) == PNG
 
 
 # From here on: a picture that only TensorFlow finds to be bad.

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import srez_main
-from tests.conftest import ROOT, run_main, train_arguments
+from tests.conftest import ROOT, SMALL, in_turn, run_main, train_arguments
 
 DEPLOY = ROOT / "deploy"
 SBATCH = DEPLOY / "slurm.sbatch"
@@ -200,13 +200,15 @@ def test_what_the_image_holds_trains_evaluates_and_enlarges(here, faces):
             copy = shutil.copytree if path.is_dir() else shutil.copy
             (image / "docs").mkdir(exist_ok=True)
             copy(path, image / target.removeprefix("/srez/"))
-    for command in (
+    (image / "tests").mkdir()
+    program = shutil.copy(SMALL, image / "tests")  # which runs the srez_main.py above it
+    commands = in_turn(
         train_arguments(faces, train_batches=2),
         ["--run", "evaluate"],
         ["--run", "infere", f"--infer_input={faces}/00.jpg"],
-    ):
-        process = run_main(*command, cwd=here, program=image / "srez_main.py")
-        assert (process.returncode, process.stderr) == (0, "")
+    )
+    process = run_main(*commands, cwd=here, program=program)
+    assert (process.returncode, process.stderr) == (0, "")
     assert (here / "evaluation" / "MODEL_CARD.md").exists()
     assert (here / "result.png").exists()
 

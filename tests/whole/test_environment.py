@@ -11,7 +11,7 @@ import srez
 import srez_main
 from srez.options import Options
 from srez_infer import infer
-from tests.conftest import ROOT, run_main, train_arguments
+from tests.conftest import ROOT, SMALL, in_turn, run_main, train_arguments
 
 KERAS_JSON = {
     "backend": "theano",
@@ -59,12 +59,12 @@ def test_another_projects_settings_change_no_pixel(here, hostile):
 
 @pytest.mark.slow
 def test_with_them_it_trains_exports_and_leaves_nothing_at_home(here, faces, hostile):
-    for arguments in (
+    commands = in_turn(
         train_arguments(faces, train_batches=1, batch_size=2),
         ["--run=export", "--export_format=tflite"],
-    ):
-        process = run_main(*arguments, cwd=here, **hostile)
-        assert (process.returncode, process.stderr) == (0, "")
+    )
+    process = run_main(*commands, cwd=here, program=SMALL, **hostile)
+    assert (process.returncode, process.stderr) == (0, "")
     home = here / "home"
     assert sorted(home.rglob("*")) == [home / ".keras", home / ".keras" / "keras.json"]
 

@@ -24,7 +24,7 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch, faces):
     for copy in ("a", "b", "c"):  # enough for a batch of 16 besides the test faces
         shutil.copytree(faces, dataset / copy)
     monkeypatch.setenv("DATASET", f"{dataset}/a,{dataset}/b,{dataset}/c")
-    monkeypatch.setenv("MINUTES", "0.3")
+    monkeypatch.setenv("MINUTES", "0.05")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(

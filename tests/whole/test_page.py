@@ -16,7 +16,7 @@ from selenium.webdriver.common.keys import Keys
 
 from srez.options import Options
 from srez_infer import infer
-from tests.conftest import ROOT, free_port, run_main, serving, train_arguments
+from tests.conftest import ROOT, SMALL, free_port, run_main, serving, train_arguments
 
 pytestmark = pytest.mark.slow
 ASTRONAUT = ROOT / "docs" / "astronaut_small.png"
@@ -205,7 +205,8 @@ def test_a_training_is_shown_and_followed_while_it_goes_on(page, server, faces):
     open_tab(page, "Training")
     until(lambda: "batch000012" in page.find_element(By.ID, "run").text)
     assert page.find_elements(By.CSS_SELECTOR, "#charts svg")
-    process = run_main(*train_arguments(faces, train_batches=14), cwd=server[0])
+    arguments = train_arguments(faces, train_batches=14)
+    process = run_main(*arguments, cwd=server[0], program=SMALL)
     assert process.returncode == 0, process.stderr
     until(lambda: "batch000014" in page.find_element(By.ID, "run").text)
 

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from tests.conftest import ROOT, train_arguments
+from tests.conftest import SMALL, in_turn, train_arguments
+from tests.small import SIGN
 
-pytestmark = pytest.mark.slow  # a dozen commands, two of which train
+pytestmark = pytest.mark.slow  # a dozen commands, three of which train
 pty = pytest.importorskip("pty")  # not on Windows
 
 COLUMNS = 80
@@ -35,8 +36,8 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, faces):
-    """A folder with pictures of short names, for all commands in turn."""
+def drawn(tmp_path_factory, faces):
+    """The lines that each command draws in a terminal, all of them run in turn in one folder."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "faces").symlink_to(faces)
     shutil.copytree(faces, folder / "photos", ignore=lambda _, names: sorted(names)[2:])
@@ -44,12 +45,18 @@ def place(tmp_path_factory, faces):
     two.paste(astronaut.resize((200, 200)))
     two.paste(astronaut.resize((500, 500)), (200, 0))  # its face is too large
     two.save(folder / "two.png")
-    return folder
+    found = []
+    for line in run_in_terminal(in_turn(*COMMANDS.values()), folder):
+        if line.startswith(SIGN):
+            found.append([])
+        elif found:
+            found[-1].append(line)
+    return dict(zip(COMMANDS, found, strict=True))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_no_line_is_wider_than_the_terminal(place, name):
-    lines = run_in_terminal(COMMANDS[name], place)
+def test_no_line_is_wider_than_the_terminal(drawn, name):
+    lines = drawn[name]
     assert any(lines)
     assert not any("Traceback" in line for line in lines)
     wide = [line for line in lines if len(line) > COLUMNS - 1]
@@ -58,13 +65,13 @@ def test_no_line_is_wider_than_the_terminal(place, name):
 
 
 def run_in_terminal(words, cwd):
-    """The lines that the command line draws in a terminal, a bar's states among them."""
+    """The lines that command lines draw in a terminal, a bar's states among them."""
     ours, theirs = pty.openpty()
     drawn = []
     reader = threading.Thread(target=_read, args=(ours, drawn))
     reader.start()
     environment = os.environ | {"COLUMNS": str(COLUMNS), "LINES": "24", "TERM": "xterm"}
-    command = [sys.executable, ROOT / "srez_main.py", *words]
+    command = [sys.executable, SMALL, *words]
     subprocess.run(command, cwd=cwd, env=environment, stdout=theirs, stderr=theirs, timeout=300)
     os.close(theirs)
     reader.join()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conftest import run_main, train_arguments
+from tests.conftest import SMALL, in_turn, run_main, train_arguments
 
 HIDE = """
 import os, signal, subprocess, sys, types
@@ -19,13 +19,12 @@ for name in ("SIGHUP", "SIGPIPE", "pthread_sigmask"):
 @pytest.mark.slow
 def test_train_demo_and_infere_do_without_posix(here, faces):
     (here / "sitecustomize.py").write_text(HIDE)
-    flags = {"train_batches": 2, "summary_period": 1}
-    for arguments in (
-        train_arguments(faces, **flags),
+    commands = in_turn(
+        train_arguments(faces, train_batches=2, summary_period=1),
         ["--run", "demo"],
         ["--run", "infere", f"--infer_input={faces / '00.jpg'}"],
-    ):
-        process = run_main(*arguments, cwd=here, PYTHONPATH=str(here))
-        assert (process.returncode, process.stderr) == (0, "")
+    )
+    process = run_main(*commands, cwd=here, program=SMALL, PYTHONPATH=str(here))
+    assert (process.returncode, process.stderr) == (0, "")
     assert {"train", "checkpoint", "result.png"} <= {path.name for path in here.iterdir()}
     assert (here / "train" / "demo1.mp4").exists()
