@@ -1,4 +1,4 @@
-"""Enlarges pictures four times with a trained generator.
+"""Makes pictures four times as large with a trained generator.
 
 A picture, or each one of a folder, is a job (srez.photo.jobs). Its faces are found (faces), brought
 to the size that a network takes (prepare), enlarged, put back into the photo (align), and written
@@ -37,7 +37,7 @@ def infer(options):
     wants_faces = options.faces != "off" and not options.upscale_full
     jobs = list_jobs(options.infer_input, options.infer_output, wants_faces)
     if options.infer_skip_existing:
-        jobs = [job for job in jobs if not job.comparison.exists()]
+        jobs = [job for job in jobs if not job.comparison.exists()]  # it is written last
     if not jobs:
         say("Nothing to do: all are enlarged already.")
         return
@@ -48,14 +48,15 @@ def infer(options):
     failures = enlarge_all(jobs, enlarger)
     if failures and not Path(options.infer_input).is_dir():
         [failure] = failures
-        is_faceless = isinstance(failure, NoFace)
-        raise OSError(f"{failure}: {FACELESS_TIP}") if is_faceless else failure
+        if isinstance(failure, NoFace):
+            raise OSError(f"{failure}: {FACELESS_TIP}")
+        raise failure
     say_left(earlier)
     failures = [failure for failure in failures if not isinstance(failure, NoFace)]
     for failure in failures:
         complain(failure)
     if failures:
-        raise OSError(f"{len(failures)} of {len(jobs)} pictures failed, the others are done")
+        raise OSError(f"{len(failures)} of {len(jobs)} pictures failed: see above")
 
 
 class Wholes:
@@ -75,7 +76,7 @@ class Wholes:
         source = name_and_size(job.source, image)
         if image.shape[0] * image.shape[1] * SCALE**2 > MAX_PIXELS:
             raise OSError(
-                f"{source}: four times that is more than {MAX_PIXELS:,} pixels: "
+                f"{source}: enlarged, it would have more than {MAX_PIXELS:,} pixels: "
                 "give a smaller picture, or do without --upscale_full"
             )
         low_res = image / np.float32(255.0)
@@ -83,7 +84,7 @@ class Wholes:
             self.size, lambda: is_lossless(job.source) and looks_exact(low_res)
         )
         box = 0, 0, image.shape[1], image.shape[0]
-        part = Part(low_res, self.size, consistent, max(image.shape), box)
+        part = Part(low_res, self.size, consistent, max(image.shape[:2]), box)
         exif = kept_exif(job.source)
         return Item([part], source, is_grey(image), [], alpha=alpha, exif=exif, job=job)
 

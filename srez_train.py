@@ -41,8 +41,8 @@ from srez_input import Batches
 
 SHEET_ROWS = 8  # faces on a sheet
 
-# Batches over which the average's batch statistics are re-estimated: enough for the occasion, and
-# so few that it costs under 3 % of the training (a batch costs a third of a training step).
+# Batches over which the average's batch statistics are re-estimated: more for a checkpoint than for
+# a sheet, but under 3 % of the training's time (a batch costs a third of a training step).
 CHECKPOINT_STATISTICS = {"share": 1 / 20, "least": 4, "most": 60}
 SHEET_STATISTICS = {"share": 1 / 40, "least": 1, "most": 8}
 
@@ -97,7 +97,8 @@ class Trainer:
         with self.replicas.strategy.scope():
             keras.utils.set_random_seed(options.random_seed)
             self.recipe = recipe = RECIPES[options.recipe](options, self.replicas)
-            recipe.average.set_weights(recipe.generator.get_weights())
+            for name in set(recipe.networks) - {"generator", "discriminator"}:  # averages
+                getattr(recipe, name).set_weights(recipe.generator.get_weights())
         self.generator, self.discriminator = recipe.generator, recipe.discriminator
         self.average = recipe.average
         self.generator_optimizer = recipe.generator_optimizer
@@ -109,16 +110,16 @@ class Trainer:
 
     @property
     def state(self):
-        """All that a checkpoint holds of the training, by name."""
-        networks = (*self.recipe.networks, "generator_optimizer", "discriminator_optimizer")
-        kept = {name: getattr(self.recipe, name) for name in networks}
+        """The networks, optimizers and counters that a checkpoint holds, by name."""
+        names = (*self.recipe.networks, "generator_optimizer", "discriminator_optimizer")
+        kept = {name: getattr(self.recipe, name) for name in names}
         return kept | {"batch": self.batch, "seconds": self.seconds}
 
     def train_step(self, low_res, high_res):
         """Updates both networks from one forward pass; returns scalars by TensorBoard name.
 
-        low_res [B, H, W, 3] and high_res [B, 4H, 4W, 3] are float32 in [0, 1]: the batch, or of
-        several processes' batch this one's share.
+        low_res [B, H, W, 3] and high_res [B, 4H, 4W, 3] are float32 in [0, 1]: the batch; if
+        there are several processes, this one's share of it.
         """
         stage = self.recipe.stage(int(self.batch))
         return self._step(*self.replicas.share_out(low_res, high_res), stage)
@@ -154,7 +155,7 @@ class Run:
 
     def __init__(self, trainer, cluster, source, start):
         self.options = options = trainer.options
-        self.trainer = trainer
+        self.trainer, recipe = trainer, trainer.recipe
         self.cluster = cluster
         self.source = source
         self.start = start
@@ -175,7 +176,7 @@ class Run:
         batch, seconds = int(trainer.batch), float(trainer.seconds)
         sizes = options.batch_size, len(start.split.train), options.summary_period
         self.logs = Logs(options.train_dir, batch) if cluster.is_chief else NoLogs()
-        self.progress = Progress(totals, batch, seconds, *sizes, self.logs, trainer.recipe.losses)
+        self.progress = Progress(totals, batch, seconds, *sizes, self.logs, recipe.losses)
         self.checkpoints = Checkpoints(
             options.checkpoint_dir,
             options.checkpoint_period,
@@ -183,12 +184,12 @@ class Run:
             options.keep_every,
             batch,
         )
-        # The inputs of the latest batches: what a checkpoint needs when the pictures are gone.
+        # The inputs of the latest batches: if the pictures are gone, they make the last checkpoint.
         self.latest = collections.deque(maxlen=CHECKPOINT_STATISTICS["least"])
         # For sheets and validation.
         self.network = finished(trainer.average, options.recipe, options.consistent)
-        self.watch = Watch(trainer.state, trainer.recipe.first_learning_rate)
-        self.test_faces, self.validation = None, Validation(None)
+        self.watch = Watch(trainer.state, recipe.first_learning_rate, recipe.remedy)
+        self.test_faces, self.validation = None, Validation(None, recipe.remedy)
         if cluster.is_chief:
             self._load_faces()
 
@@ -203,7 +204,9 @@ class Run:
             files = split.validation[:MAX_VALIDATION]
             numbers, *faces = load_pictures(self.source, files, size, self.bad_images)
             if numbers:
-                self.validation = Validation([eight_bit(images) for images in faces])
+                self.validation = Validation(
+                    [eight_bit(images) for images in faces], self.trainer.recipe.remedy
+                )
 
     def loop(self, stopping):
         """Steps until a parallel.cluster.Stopping says so; writes what is due, and saves.
@@ -324,7 +327,7 @@ class Run:
 
     def _check(self, batch):
         """Raises OSError where going on makes no sense; names bad pictures in bad_images.txt."""
-        index = self.cluster.index  # each process knows of its own share's
+        index = self.cluster.index  # each process knows the bad pictures of its own share
         name = f"bad_images_{index}.txt" if index else BAD_IMAGES
         with self.logs.tolerating(name):
             self.bad_images.write(Path(self.options.train_dir, name))
@@ -334,7 +337,7 @@ class Run:
             numbers = self.batches.files_of(bad - 1)
             raise OSError(
                 f"losses or weights are not finite since batch {bad}, with the pictures "
-                f"{', '.join(repr(self.source.names[number]) for number in numbers)}: lower "
-                f"--learning_rate_start or use --precision=float32; the checkpoints in "
+                f"{', '.join(repr(self.source.names[number]) for number in numbers)}: "
+                f"{self.trainer.recipe.when_diverged}; the checkpoints in "
                 f"--checkpoint_dir={self.options.checkpoint_dir} are from before"
             )

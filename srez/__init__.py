@@ -11,7 +11,7 @@ Importing srez loads no TensorFlow; calling a function does. docs/API.md tells m
 import functools
 import os
 
-__version__ = "2.0.0"  # 1 was the program of 2016
+__version__ = "2.1.0"  # 1 was the program of 2016
 
 
 def settle(prefix, **values):

@@ -21,27 +21,28 @@ from srez_model import SCALE, area_downscale, bicubic_layer
 UNITS = (128, 96, 64)  # channels of the generator at the input's size, twice and four times that
 RES_BLOCKS = 12  # residual blocks at the input's size
 SMALL = 1e-3  # standard deviation of initial weights that end a residual: it starts as nothing
-# Input pixels around a place that the generator's output there depends on: 25 convolutions of 3x3
-# at the input's resolution, an upscaling and 2 at twice that (2), one and 2 at four times it (1).
+# Input pixels around a place that the generator's output there depends on. 25 convolutions of 3x3
+# at the input's size reach 25 pixels; an upscaling and 2 convolutions at twice that size reach 2
+# more; as many at four times that size reach 1 more.
 RADIUS = 28
 PROJECTION_RADIUS = 0  # it stays within the pixel
-ROUNDING = 0.6 / 255  # an input that is so near to the averages is exact, rounded to 8 bits
+ROUNDING = 0.6 / 255  # an input that differs less from the averages is exact, but in 8 bits
 UPSCALE_KERNEL = 6  # as many weights as a 3x3 convolution to 4 times the channels has
 
 # (channels, stride) of the discriminator's convolutions.
 DISCRIMINATOR_LAYERS = ((64, 2), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2))
-DISCRIMINATOR_SIDE = 8  # pixels; while its output has so many or more, its last layer comes again
+DISCRIMINATOR_SIDE = 8  # pixels; its last layer is repeated until its output is smaller
 DISCRIMINATOR_DENSE = 256
-DETAIL_GAIN = 4.0  # of the detail that it sees beside the picture: small, yet all that differs
+DETAIL_GAIN = 4.0  # of the detail that it is shown beside the picture: small, yet all that differs
 LEAK = 0.2  # of leaky ReLU
 
 FAITHFUL, ADVERSARIAL = 1, 2  # the stages
-ENDS = ("faithful", "average")  # of the fidelity scale: what each stage leaves
+ENDS = ("faithful", "average")  # of the fidelity scale, 0 and 1: what each stage leaves
 FAITHFUL_RATE, GENERATOR_RATE, DISCRIMINATOR_RATE = 4e-4, 1.5e-4, 3e-4  # learning rates
 BETAS = (0.5, 0.99)  # Adam's
-MAX_DECAY, WARM_UP = 0.999, 20  # of the weights' average; batches after which it is half of that
-SHARES = {"adversarial": 1.0, "features": 2.0}  # norms of gradients at the output, over that of L1
-RAMP = 200  # batches in which they rise from 0, for the discriminator knows nothing yet
+MAX_DECAY, WARM_UP = 0.999, 20  # of the weights' average; after so many batches it is half of 1
+SHARES = {"adversarial": 1.0, "features": 2.0}  # norms of gradients at the output, times that of L1
+RAMP = 200  # batches in which they rise from 0: at first the discriminator knows nothing
 PENALTY = 0.03  # gamma of R1 and R2
 CHANCE = {  # scalars while there is no discriminator
     "loss/gene_feature_loss": 0.0,
@@ -59,7 +60,9 @@ class Modern:
     """
 
     networks = ("generator", "discriminator", "average", "faithful")
-    first_learning_rate = 0.0  # for no warning that it is low: it falls to 0 at the end
+    first_learning_rate = 0.0  # so that nobody is warned that it is low: it falls to 0 on purpose
+    remedy = "more --l1_batches"  # if it goes wrong: to start anew with
+    when_diverged = "use --precision=float32, or start anew with another --random_seed"
     losses = {  # on the console, by their titles
         "L1": "loss/gene_l1_loss",
         "Features": "loss/gene_feature_loss",
@@ -96,7 +99,9 @@ class Modern:
     def averages(self, batch, stage):
         """[(average, network, decay)]: which weights move towards which; `batch` is float32."""
         moves = [(self.average, self.generator, self.decay(batch))]
-        return moves if stage == ADVERSARIAL else [*moves, (self.faithful, self.average, 0.0)]
+        if stage == FAITHFUL:
+            moves.append((self.faithful, self.average, 0.0))  # a copy, once the average has moved
+        return moves
 
     def refresh_average(self, _):
         """Has nothing to do: there is no batch norm."""
@@ -154,7 +159,7 @@ class Modern:
         return losses, losses_tape.gradient(total, self.discriminator.trainable_variables), others
 
     def weights(self, l1_gradient, others, batch):
-        """The weights of the other losses: the norms of their gradients shall be SHARES of L1's.
+        """The weights of the other losses: they make the norms of their gradients SHARES of L1's.
 
         Only that part of a gradient counts which doesn't change the 4x4 averages: the projection
         takes the rest away.
@@ -173,7 +178,7 @@ class Modern:
 
 
 class FallingRates(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rates, one after another for so many `batches`: the second half falls to 0."""
+    """Learning rates, one after another for so many `batches`; each falls to 0 in the second half."""
 
     def __init__(self, rates, batches):
         self.rates, self.batches = rates, batches
@@ -206,7 +211,7 @@ def relativistic_losses(logits, slopes):
     """
     real, fake = ops.split(logits, 2)
     squares = ops.sum(ops.square(slopes), axis=(1, 2, 3))
-    penalty = PENALTY * ops.mean(squares)  # half of it times two means, of B each
+    penalty = PENALTY * ops.mean(squares)  # PENALTY / 2 times the sum of two means, of B each
     return ops.mean(ops.softplus(fake - real)), ops.mean(ops.softplus(real - fake)), penalty
 
 
@@ -275,7 +280,7 @@ def build_generator(precision="float32"):
     detail = layers.Activation("linear", dtype=keras.config.floatx())(
         _conv2d(x, 3, policy, stddev=SMALL)
     )
-    bicubic = bicubic_layer()
+    bicubic = bicubic_layer()  # at the edges it takes zeros for what lies outside: that is undone
     images = bicubic(low_res) / bicubic(ops.ones_like(low_res)) + detail
     return keras.Model([low_res, exact], images, name="generator")
 

@@ -14,6 +14,8 @@ class Original:
     """
 
     networks = ("generator", "discriminator", "average")
+    remedy = "a higher --gene_l1_factor or --noise_level"  # if it goes wrong: to start anew with
+    when_diverged = "lower --learning_rate_start or use --precision=float32"
     losses = {  # on the console, by their titles
         "G_Loss": "loss/gene_loss",
         "D_Real_Loss": "loss/disc_real_loss",

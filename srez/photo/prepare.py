@@ -18,11 +18,11 @@ from srez.pictures.geometry import BOX_LEFT, BOX_TOP, celeba_box, centre_square,
 from srez.run.weights import BOX, BOX_SIZES, SMALL_FACE, checked, choose_weights, upscale, with_sum
 from srez_model import SCALE, area_downscale
 
-# Of exact averages, what the faithful network in the box would change is small: in the colours by
-# themselves, as a PSNR, and in the brightness beside the picture's own detail. Noise fails in the
-# colours, JPEG in both, nearest neighbour in the brightness: docs/QUALITY.md.
+# If pixels are exact averages, the faithful network in the box changes them little. It is measured
+# twice: in the colours, and in the brightness relative to the picture's own detail. Noise fails in
+# the colours, JPEG in both, nearest neighbour in the brightness: docs/QUALITY.md.
 LEAST_COLOUR, LEAST_BRIGHTNESS = 44.0, 14.7  # dB
-NOTHING = 50.0  # dB: who sees that? Plain pictures have no detail to compare with
+INVISIBLE = 50.0  # dB; plain pictures have no detail to compare with
 LEAST_SIDE = 8  # pixels; fewer tell nothing
 CLEANER = BOX / "cleaner.weights.h5"  # trained by bench.weights.cleaner
 UNITS, RES_BLOCKS = 48, 8  # its channels, at half of the face's side, and its residual blocks
@@ -36,11 +36,12 @@ TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.
 class Part:
     """What goes through a network: a picture or a face, `low_res` [h, w, 3] in [0, 1].
 
-    `size` is the side of the results of the network that it is for. With `consistent` "on", not
-    "off", its result shall average back to it: its pixels are free of JPEG's blocks and of noise.
-    `width` is in pixels that of the square from which `low_res` was made, `box` where that lies in
-    the picture: left, upper, right, lower. `seen` [s, s, 3] is the square itself, at most as large
-    as the result, or None if `low_res` is all of it. `tip` is what is good to know, or "".
+    `size` is the side of its network's results. With `consistent` "on", not "off", its result shall
+    average back to it: its pixels are free of JPEG's blocks and of noise. `width` in pixels is that
+    of the square from which `low_res` was made, or the longer side if it was taken as it is. `box`
+    is where that lies in the picture: left, upper, right, lower. `seen` [s, s, 3] is the square
+    itself, at most as large as the result, or None if `low_res` is all of it. `tip` is what is good
+    to know, or "".
     """
 
     low_res: np.ndarray
@@ -75,12 +76,12 @@ class Part:
     @property
     def brought(self):
         """In words what it was brought to, or "" if it was taken as it is."""
-        side = max(self.known.shape)
+        side = max(self.known.shape[:2])
         return f"brought to {side}x{side}" if self.width != side else ""
 
 
 def picture_part(image, networks, seems_exact):
-    """The Part that a picture, uint8 [H, W, 3], is for the run.weights.Networks; how, in words.
+    """(the Part made of a picture uint8 [H, W, 3] for run.weights.Networks, how in words).
 
     A picture that is no larger than the largest network's input is taken as it is. A 178x218
     picture is taken for one of the dataset: its box is averaged to that input, as in training. From
@@ -194,12 +195,12 @@ def looks_exact(low_res):
     if min(low_res.shape[:2]) < LEAST_SIDE:
         return True
     size = BOX_SIZES[0] if max(low_res.shape[:2]) < SMALL_FACE else BOX_SIZES[-1]
-    [result] = upscale(_judge(size), low_res[None])
+    [result] = upscale(_faithful_network(size), low_res[None])
     return bool(_exactness(low_res, result).min() >= 0)
 
 
 def _exactness(low_res, result):
-    """How many dB a picture is above the limits for colours and for brightness, [2]."""
+    """How many dB a picture is above the limits for colours and for brightness, [2]; or below."""
     averages = np.asarray(area_downscale(result[None]))[0]
     (brightness, *colours), (detail, *_) = (
         np.moveaxis(image @ TO_YCC.T, -1, 0) for image in (averages - low_res, low_res)
@@ -207,7 +208,7 @@ def _exactness(low_res, result):
     detail = np.diff(np.diff(detail, axis=0), axis=1)  # what diagonals are made of
     brightness, colours, detail = map(_decibels, (brightness, colours, detail))
     beside_detail = brightness - detail - LEAST_BRIGHTNESS
-    return np.array([colours - LEAST_COLOUR, max(beside_detail, brightness - NOTHING)])
+    return np.array([colours - LEAST_COLOUR, max(beside_detail, brightness - INVISIBLE)])
 
 
 def _decibels(values):
@@ -215,6 +216,6 @@ def _decibels(values):
 
 
 @functools.cache
-def _judge(size):
+def _faithful_network(size):
     weights = choose_weights("", "shipped", size)
     return weights.generator(fidelity=0.0, consistent="off")

@@ -25,10 +25,12 @@ class Validation:
     """Measures the averaged generator on the validation faces.
 
     `faces` is (low_res [N, H, W, 3], high_res [N, 4H, 4W, 3]) in [0, 1], or None without any.
+    `remedy` says what to start anew with if the outputs go wrong.
     """
 
-    def __init__(self, faces):
+    def __init__(self, faces, remedy):
         self._faces = faces
+        self._remedy = remedy
         self._baseline = None  # bicubic interpolation's figures
         self._warnings = Warnings()
 
@@ -80,21 +82,25 @@ class Validation:
             self._warnings.warn(
                 "colours",
                 f"the outputs' mean colour has drifted from the inputs' by {colours} (red, green, "
-                "blue of 1). If it stays, raise --gene_l1_factor",
+                f"blue of 1). If it stays, start anew with {self._remedy}",
             )
         if len(low_res) > 1 and _variety(images) < MIN_VARIETY * 255.0 * _variety(low_res):
             self._warnings.warn(
                 "variety",
                 "the outputs have become nearly the same for different inputs. Go back to an "
-                "earlier checkpoint, or start anew with a higher --gene_l1_factor",
+                f"earlier checkpoint, or start anew with {self._remedy}",
             )
 
 
 class Watch:
-    """Watches the losses of a training, whose `state` are its networks and optimizers by name."""
+    """Watches the losses of a training, whose `state` are its networks and optimizers by name.
 
-    def __init__(self, state, learning_rate_start):
+    `remedy` says what to start anew with if they go wrong.
+    """
+
+    def __init__(self, state, learning_rate_start, remedy):
         self._state = state
+        self._remedy = remedy
         self._learning_rate_start = learning_rate_start
         self._recent = {}  # batch -> its scalars, since the last look at them
         self._lost_since = None
@@ -144,7 +150,7 @@ class Watch:
                 "lost",
                 f"the discriminator has won: its losses are near 0 since batch {self._lost_since}, "
                 "and the generator learns nothing from it any more. Go back to an earlier "
-                "checkpoint, or start anew with a higher --gene_l1_factor or --noise_level",
+                f"checkpoint, or start anew with {self._remedy}",
             )
         if scalars["learning_rate"] < MIN_LEARNING_RATE * self._learning_rate_start:
             self._warnings.warn(

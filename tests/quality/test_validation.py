@@ -1,12 +1,18 @@
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from srez.drawn.faces import draw_face
+from srez.modern import Modern
+from srez.options import FIELDS
+from srez.original import Original
 from srez.pictures.geometry import celeba_box, interpolate
 from srez.quality.validation import Validation, Watch, warn_of_schedule
 
 FACES = 6
+REMEDY = "a remedy"
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ def _red(low_res, training):
 
 
 def test_a_perfect_network_has_a_score_of_one_and_is_best(faces, capsys):
-    figures, best = Validation(faces).measure(1000, _enlarge, None)
+    figures, best = Validation(faces, REMEDY).measure(1000, _enlarge, None)
     assert best["name"] == "batch001000"
     assert figures["validation/score"] == pytest.approx(1, abs=2e-3)  # 8 bits
     assert figures["validation/ssim"] == pytest.approx(1, abs=1e-3)
@@ -41,7 +47,7 @@ def test_a_perfect_network_has_a_score_of_one_and_is_best(faces, capsys):
 
 
 def test_only_a_better_score_replaces_the_best(faces):
-    validation = Validation(faces)
+    validation = Validation(faces, REMEDY)
     _, first = validation.measure(200, _red, None)
     _, second = validation.measure(400, _enlarge, first)
     _, third = validation.measure(600, _red, second)
@@ -52,7 +58,7 @@ def test_only_a_better_score_replaces_the_best(faces):
 
 def test_a_best_by_an_older_score_gives_way(faces):
     old = {"name": "batch000020", "score": 2.0, "figures": {}}
-    _, best = Validation(faces).measure(200, _red, old)
+    _, best = Validation(faces, REMEDY).measure(200, _red, old)
     assert best["name"] == "batch000200"
 
 
@@ -66,7 +72,7 @@ def test_neither_blur_nor_a_pattern_that_makes_up_for_it_wins():
     better = 0.5 * (soft + truths)
 
     def figures_of(images):
-        return Validation(faces).measure(1000, lambda *_, **__: images.clip(0, 1), None)[0]
+        return Validation(faces, REMEDY).measure(1000, lambda *_, **__: images.clip(0, 1), None)[0]
 
     patterned, blurred, sharp = map(figures_of, (soft + pattern, soft, better))
     assert patterned["validation/sharpness"] > sharp["validation/sharpness"]
@@ -75,7 +81,7 @@ def test_neither_blur_nor_a_pattern_that_makes_up_for_it_wins():
 
 
 def test_without_faces_nothing_is_measured():
-    assert Validation(None).measure(1000, _enlarge, None) == ({}, None)
+    assert Validation(None, REMEDY).measure(1000, _enlarge, None) == ({}, None)
 
 
 @pytest.mark.parametrize(
@@ -83,14 +89,22 @@ def test_without_faces_nothing_is_measured():
     [(_red, "drifted from the inputs' by +0.10, "), (_grey, "nearly the same for different")],
 )
 def test_outputs_that_went_wrong_are_said_once(faces, capsys, network, words):
-    validation = Validation(faces)
+    validation = Validation(faces, REMEDY)
     for batch in (1000, 2000):
         validation.measure(batch, network, None)
-    assert capsys.readouterr().out.count(words) == 1
+    said = capsys.readouterr().out
+    assert said.count(words) == said.count(f"start anew with {REMEDY}") == 1
+
+
+@pytest.mark.parametrize("recipe", [Original, Modern])
+def test_what_a_recipe_advises_is_an_option_of_its_own(recipe):
+    others = {"original": Modern, "modern": Original}
+    for name in re.findall(r"--(\w+)", f"{recipe.remedy} {recipe.when_diverged}"):
+        assert others.get(FIELDS[name].metadata["recipe"]) is not recipe
 
 
 def test_outputs_of_the_first_batches_are_no_reason_to_warn(faces, capsys):
-    Validation(faces).measure(100, _grey, None)
+    Validation(faces, REMEDY).measure(100, _grey, None)
     assert "Warning" not in capsys.readouterr().out
 
 
@@ -103,7 +117,7 @@ def _losses(real, learning_rate=2e-4):
 
 
 def test_a_discriminator_that_has_won_is_said_after_200_batches(capsys):
-    watch = Watch({}, 2e-4)
+    watch = Watch({}, 2e-4, REMEDY)
     said = []
     for batch in range(10, 500, 10):
         watch.warn(batch, _losses(0.01 if batch > 100 else 0.5))
@@ -112,14 +126,14 @@ def test_a_discriminator_that_has_won_is_said_after_200_batches(capsys):
 
 
 def test_a_discriminator_that_comes_back_has_not_won(capsys):
-    watch = Watch({}, 2e-4)
+    watch = Watch({}, 2e-4, REMEDY)
     for batch in range(10, 1000, 10):
         watch.warn(batch, _losses(0.5 if batch % 150 == 0 else 0.01))
     assert capsys.readouterr().out == ""
 
 
 def test_a_vanishing_learning_rate_is_said_once(capsys):
-    watch = Watch({}, 2e-4)
+    watch = Watch({}, 2e-4, REMEDY)
     for batch in (34990, 35000, 35010, 40000, 45000):  # and halved again, twice
         watch.warn(batch, _losses(0.5, 2e-4 * 0.5 ** (batch // 5000)))
     out = capsys.readouterr().out
@@ -137,7 +151,7 @@ def test_a_schedule_that_ends_at_nothing_is_said_at_the_start(capsys):
 
 
 def test_the_first_batch_with_a_loss_that_is_no_number_is_told():
-    watch = Watch({"x": tf.Variable(1.0)}, 2e-4)
+    watch = Watch({"x": tf.Variable(1.0)}, 2e-4, REMEDY)
     for batch, loss in ((1, 0.5), (2, float("nan")), (3, float("inf"))):
         watch.note(batch, {"loss/gene_loss": tf.constant(loss), "logits/real": tf.constant(0.1)})
     assert watch.diverged_at(3) == 2
@@ -145,7 +159,7 @@ def test_the_first_batch_with_a_loss_that_is_no_number_is_told():
 
 
 def test_float16_losses_tell_nothing_but_a_scale_that_vanishes_does():
-    watch = Watch({}, 2e-4)
+    watch = Watch({}, 2e-4, REMEDY)
     watch.note(1, {"loss/gene_loss": tf.constant(float("nan")), "loss_scale": tf.constant(1.0)})
     assert watch.diverged_at(1) == 0
     watch.note(2, {"loss/gene_loss": tf.constant(0.5), "loss_scale": tf.constant(2.0**-36)})
