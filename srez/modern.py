@@ -178,7 +178,7 @@ class Modern:
 
 
 class FallingRates(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rates, one after another for so many `batches`; each falls to 0 in the second half."""
+    """Learning rates, one after another for so many `batches`: the second half falls to 0."""
 
     def __init__(self, rates, batches):
         self.rates, self.batches = rates, batches

@@ -6,8 +6,6 @@ Blurred, resampled by any program, noisy, packed as JPEG or WebP; often several 
 import io
 
 import numpy as np
-import scipy.ndimage
-import scipy.signal
 from PIL import Image
 
 from srez.pictures.image import to_uint8
@@ -80,6 +78,8 @@ def _blurred(image, draw, pixel):
     else:
         along, beside = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
         kernel = (1 - abs(beside)).clip(0) * (2 * size + 0.5 - abs(along)).clip(0, 1)
+    import scipy.signal  # here, for it takes a second to import
+
     around = np.pad(image, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
     kernel = (kernel / kernel.sum()).astype(np.float32)[..., None]
     return scipy.signal.fftconvolve(around, kernel, mode="valid", axes=(0, 1))
@@ -88,6 +88,8 @@ def _blurred(image, draw, pixel):
 def _noisy(image, draw):
     noise = draw.standard_normal(image.shape, np.float32)
     if draw.random() < SMOOTH:
+        import scipy.ndimage  # here, as above
+
         noise = scipy.ndimage.gaussian_filter(noise, (*2 * [draw.uniform(0.5, 1.0)], 0))
         noise /= noise.std()
     return (image + draw.uniform(0.0, NOISES) * noise).round().clip(0, 255).astype(np.uint8)
