@@ -25,7 +25,7 @@ from srez.quality.descriptors import descriptors, find_faces
 from srez.run.weights import BOX_SIZES, Networks, upscale
 from srez_model import SCALE
 
-COUNT = 100  # for means; these take half an hour on two busy cores
+COUNT = 60  # for means; these take half an hour on two busy cores
 TRUTH = BOX_SIZES[-1]
 INPUTS = tuple(size // SCALE for size in BOX_SIZES)
 KERNELS = {
@@ -106,11 +106,14 @@ def enlarged(small, networks):
     """
     yield "bicubic", _at_truth(small / np.float32(255))
     for fidelity, each in networks.items():
-        results = []
-        for part in (_part(image, each) for image in small):
-            [network] = each.of(*part.kind[:2])
-            [output] = upscale(network, part.low_res[None])
-            results.append(part.result(output))
+        parts = [_part(image, each) for image in small]
+        results = [None] * len(parts)
+        for kind in {part.kind for part in parts}:
+            same = [number for number, part in enumerate(parts) if part.kind == kind]
+            [network] = each.of(*kind[:2])
+            outputs = upscale(network, np.stack([parts[number].low_res for number in same]))
+            for number, output in zip(same, outputs, strict=True):
+                results[number] = parts[number].result(output)
         yield f"fidelity {fidelity:g}", _at_truth(np.stack(results))
 
 
