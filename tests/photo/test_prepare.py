@@ -36,7 +36,7 @@ def test_what_is_known_of_a_face_is_in_its_result(face, output, side):
     seen = resized(face, side)
     found = keep_known(output, seen)
     assert psnr(found, face) > psnr(output, face) + 1
-    assert psnr(found, face) > psnr(resized(seen, SIDE), face) - 0.1
+    assert psnr(found, face) > psnr(resized(seen, SIDE), face) - 0.3
     assert psnr(resized(found, side), seen) > 40
 
 
