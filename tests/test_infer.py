@@ -521,6 +521,9 @@ def test_a_photo_names_the_weights_of_all_its_faces(enlarge, group):
         assert photo.text["Weights"] == "bicubic 128, bicubic 64"
         assert photo.text["Comment"] == srez.photo.output.INVENTED
         assert face.text["Weights"] == "bicubic 64"
+        cleaner = f"cleaner.weights.h5 (SHA-256 {sha256(BOX / 'cleaner.weights.h5')[:12]})"
+        assert photo.text["Cleaner"] == cleaner  # of the face of 60 pixels
+        assert "Cleaner" not in face.text
 
 
 @pytest.mark.parametrize(("full_tile", "result"), [(None, "result_photo.png"), (128, "result.png")])

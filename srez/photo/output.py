@@ -138,5 +138,8 @@ def _write_photo(item, results, image, alpha):
 
 def _about(told, times, comment):
     """What is written into a result's file, texts by name, for what is told of its networks."""
-    of_networks = {name: ", ".join(sorted({each[name] for each in told})) for name in told[0]}
+    names = dict.fromkeys(itertools.chain(*told))
+    of_networks = {
+        name: ", ".join(sorted({each[name] for each in told if name in each})) for name in names
+    }
     return MADE | {"Comment": comment, "Factor": f"{times}"} | of_networks

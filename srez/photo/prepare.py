@@ -63,10 +63,8 @@ class Part:
 
     def told(self, networks):
         """What a result's file tells of what made it, texts by name; by run.weights.Networks."""
-        told = networks.told(self.size, self.consistent)
-        if self.seen is not None:
-            told["Weights"] += f", {with_sum(CLEANER)}"
-        return told
+        cleaner = {} if self.seen is None else {"Cleaner": with_sum(CLEANER)}
+        return networks.told(self.size, self.consistent) | cleaner
 
     @property
     def kind(self):
