@@ -22,7 +22,7 @@ from srez.run.checkpoint import batch_of, newest_checkpoint, read_run, restore
 from srez.run.weights import BOX
 
 # Significant bits of a weight: one more than bfloat16 has, in which they are trained. A wheel packs
-# the rest away, and has 29 MB in place of 33.
+# the rest away, and is 4 MB smaller.
 BITS = 9
 
 
