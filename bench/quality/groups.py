@@ -36,7 +36,7 @@ def main(dataset):
     groups = named([source.names[number] for number in numbers]) or _tenths(high_res)
     titles = [f"{name}, {size}" for size in BOX_SIZES for name in ("bicubic", "srez")]
     print("| group | pictures |", " | ".join(titles), "|")
-    print("| --- |", len(titles) * " --- |")
+    print("| --- | --- |" + len(titles) * " --- |")
     for name, which in ({"all": range(len(numbers))} | groups).items():
         means = [column[which].mean() for column in columns]
         pairs = zip(means[::2], means[1::2], strict=True)
