@@ -12,10 +12,10 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from srez.original import AUGMENTATION, DEGRADATION, batch_seed
 from srez.pictures import pairs
 from srez.pictures.bad import BadImages, NoPictures
 from srez.pictures.degrade import DRAWS, degrade
-from srez.seeds import AUGMENTATION, DEGRADATION, batch_seed
 
 MAX_TRIES = 100  # to find a good picture in place of a bad one
 

@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 import srez_model
-from srez.seeds import NOISE, batch_seed
+
+AUGMENTATION, NOISE, DEGRADATION = 1, 2, 3  # streams of random numbers, of either recipe
 
 
 class Original:
@@ -112,3 +113,9 @@ class Original:
             shape, seed, stddev=self.options.noise_level, dtype=low_res.dtype
         )
         return self.replicas.mine(noise)
+
+
+def batch_seed(random_seed, stream, batch):
+    """The seed [2] of one stream of random numbers for the stateless ops of one batch."""
+    seed = tf.constant([random_seed, stream], tf.int64)
+    return tf.random.experimental.stateless_fold_in(seed, batch)

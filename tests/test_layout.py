@@ -14,7 +14,6 @@ ORDER = [
     "values",
     "options",
     "flags",
-    "seeds",
     "original",
     "modern",
 ]

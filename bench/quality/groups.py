@@ -31,8 +31,10 @@ def main(dataset):
         numbers, *pair = load_pictures(source, split.test, size)
         low_res, high_res = map(eight_bit, pair)
         generator, _ = load_generator(options)
-        for images in interpolate(low_res).numpy(), upscale(generator, low_res):
-            columns += _figures(to_uint8(images), low_res, high_res)
+        truth = descriptors(to_uint8(high_res))
+        for images in map(to_uint8, (interpolate(low_res).numpy(), upscale(generator, low_res))):
+            columns.append(figures(images, high_res, low_res)["psnr"])
+            columns.append(identity_distance(descriptors(images), truth))
     groups = named([source.names[number] for number in numbers]) or _tenths(high_res)
     titles = [f"{name}, {size}" for size in BOX_SIZES for name in ("bicubic", "srez")]
     print("| group | pictures |", " | ".join(titles), "|")
@@ -42,12 +44,6 @@ def main(dataset):
         pairs = zip(means[::2], means[1::2], strict=True)
         cells = [f"{psnr:.2f}, {identity:.3f}" for psnr, identity in pairs]
         print(f"| {name} | {len(which)} |", " | ".join(cells), "|")
-
-
-def _figures(images, low_res, high_res):
-    truth = descriptors(to_uint8(high_res))
-    psnr = figures(images, high_res, low_res)["psnr"]
-    return [psnr, identity_distance(descriptors(images), truth)]
 
 
 def named(names):

@@ -17,12 +17,13 @@ from PIL import Image
 from bench.shared import ROOT, load_faces, measured, save_chart, write_table
 from srez.options import Options
 from srez.photo.align import align_face, eyes_of_box
+from srez.photo.faces import Faces, Item
 from srez.photo.prepare import face_part, looks_exact, picture_part
 from srez.pictures.geometry import interpolate, shrink
 from srez.pictures.grid import titled_grid
 from srez.pictures.image import to_uint8, write_image
 from srez.quality.descriptors import descriptors, find_faces
-from srez.run.weights import BOX_SIZES, Networks, upscale
+from srez.run.weights import BOX_SIZES, Networks
 from srez_model import SCALE
 
 COUNT = 60  # for means; these take half an hour on two busy cores
@@ -107,13 +108,8 @@ def enlarged(small, networks):
     yield "bicubic", _at_truth(small / np.float32(255))
     for fidelity, each in networks.items():
         parts = [_part(image, each) for image in small]
-        results = [None] * len(parts)
-        for kind in {part.kind for part in parts}:
-            same = [number for number, part in enumerate(parts) if part.kind == kind]
-            [network] = each.of(*kind[:2])
-            outputs = upscale(network, np.stack([parts[number].low_res for number in same]))
-            for number, output in zip(same, outputs, strict=True):
-                results[number] = parts[number].result(output)
+        [(_, outputs)] = Faces(each, Options()).enlarge([Item(parts, "", False, [])])
+        results = [result for [result] in outputs]
         yield f"fidelity {fidelity:g}", _at_truth(np.stack(results))
 
 

@@ -19,7 +19,7 @@ from bench.shared import split_of
 from bench.weights.box import save_rounded, write_sums
 from bench.weights.small_faces import small_face
 from srez.console import say
-from srez.modern import FallingRates
+from srez.modern import MAX_DECAY, WARM_UP, FallingRates
 from srez.options import Options
 from srez.photo.prepare import CLEANER, build_cleaner, cleaner_input
 from srez.pictures.geometry import resized, shrink
@@ -35,7 +35,6 @@ CROPS, PIXELS = (24, 40, 64), 16 * 64**2  # sides of what a batch takes of faces
 RATE, BETAS = 6e-4, (0.9, 0.99)  # Adam's
 KEPT = 1.2 / 255  # fewer faults, on the average, are none: kernels differ by that, all are right
 VISIBLE = 1 / 255  # what is less is no matter
-MAX_DECAY, WARM_UP = 0.999, 20  # of the weights' average, as in srez.modern
 PERIOD = 500  # batches between two lines and savings
 
 
