@@ -97,9 +97,8 @@ test.jpg: | .venv/ready
 	$(PIP) -r requirements/dev.txt
 	@touch $@
 
-# Training, input and inference beside a textbook's and PyTorch's; some five minutes.
+# Training, input and inference beside a textbook's; some five minutes.
 bench: .venv/ready
-	$(PIP) -r requirements/bench.txt
 	$(BIN)/python -m bench.speed.steps
 
 clean:

@@ -7,14 +7,13 @@ import pytest
 import tensorflow as tf
 
 from bench.quality import groups, peers, sides
-from bench.speed import scaling, textbook
 from bench.speed import steps as speed
+from bench.speed import textbook
 from bench.weights import cleaner
 from bench.weights.small_faces import small_face
 from srez.options import Options
 from srez.pictures.image import write_image
 from srez.run.weights import Networks
-from tests.conftest import ROOT
 
 ROUNDS = {
     "textbook step": [2.0, 3.0],
@@ -26,7 +25,6 @@ ROUNDS = {
     "inference bfloat16": [0.05, 0.05],
     "matmul float32": [2 * speed.MATMUL_SIDE**3 / 200e9] * 2,
     "matmul bfloat16": [2 * speed.MATMUL_SIDE**3 / 400e9] * 2,
-    "pytorch float32": [1.25, 2.5],
 }
 SECONDS = {name: np.array(seconds) for name, seconds in ROUNDS.items()}
 
@@ -61,7 +59,6 @@ def test_ratios_are_taken_round_by_round():
         "share of the limit, bfloat16": pytest.approx([1.5, 1.5]),
         "xla / plain, float32": [4.0, 4.0],
         "xla / plain, bfloat16": [4.0, 4.0],
-        "ours / pytorch, float32": [0.8, 0.8],
     }
 
 
@@ -75,23 +72,6 @@ def test_the_original_operations_give_what_ours_give(faces):
     assert (low_res.shape, high_res.shape) == ((16, 16, 3), (64, 64, 3))
     area_means = high_res.numpy().reshape(16, 4, 16, 4, 3).mean((1, 3))
     np.testing.assert_allclose(low_res, area_means, atol=1e-5)
-
-
-def test_without_pytorch_its_step_is_not_measured(monkeypatch, capsys):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with speed._pytorch(2, 64) as jobs:
-        assert jobs == {}
-    assert "pip install -r requirements/bench.txt" in capsys.readouterr().out
-
-
-def test_the_pytorch_process_does_a_step_for_each_job(monkeypatch, tmp_path):
-    script = "import sys\nfor line in sys.stdin: print(len(line.strip()), flush=True)\n"
-    (tmp_path / "peer.py").write_text(script)
-    monkeypatch.setattr(speed, "PYTORCH", tmp_path / "peer.py")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: "found")
-    with speed._pytorch(2, 64) as jobs:
-        seconds = {name: job() for name, job in jobs.items()}
-    assert seconds == {"pytorch float32": len("float32"), "pytorch bfloat16": len("bfloat16")}
 
 
 @pytest.mark.slow
@@ -128,12 +108,6 @@ def test_a_benchmark_refuses_other_pictures(tmp_path):
     write_image(tmp_path / "a.png", np.zeros((40, 50, 3)))
     with pytest.raises(OSError, match="a.png, no JPEG of 178x218"):
         speed.benchmark(Options(dataset=tmp_path))
-
-
-def test_the_page_on_clusters_is_that_of_the_measurements():
-    found = json.loads((ROOT / "bench" / "results" / "scaling.json").read_text())
-    assert scaling.fit(found["measured"]) == found["model"]
-    assert scaling.page(found) == (ROOT / "docs" / "CLUSTER.md").read_text()
 
 
 def test_faces_are_made_smaller_and_worse_as_it_is_said():

@@ -1,21 +1,17 @@
 """Measures the speed of training, input and inference.
 
 python3 -m bench.speed.steps [DATASET [OUTPUT]]: everything is measured in turns, so that noise hits
-all alike. DATASET holds aligned CelebA faces, or pictures like them; OUTPUT is a JSON file. PyTorch
-is measured, too, if it is installed.
+all alike. DATASET holds aligned CelebA faces, or pictures like them; OUTPUT is a JSON file.
 """
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import functools
-import importlib.util
 import json
 import multiprocessing
 import os
 import platform
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -42,7 +38,6 @@ INPUT_BATCHES = 64  # of 16 pictures, decoded per measurement of the input
 INPUT_PICTURES = 1024  # distinct ones among them
 TRAINING_STEPS = 20  # with real data, to see what they need
 PRECISIONS = ("float32", "bfloat16")
-PYTORCH = Path(__file__).with_name("pytorch_peer.py")
 
 
 def main(dataset=None, output=None):
@@ -115,30 +110,10 @@ def _in_a_process(function, *arguments):
 def _measure_steps(config, source):
     """Arrays of seconds, one a round, by name; the jobs in turns."""
     low_res, high_res = _batches(config, source).make(0)
-    with _pytorch(config.batch_size, config.sample_size) as pytorch_jobs:
-        jobs = _jobs(config, low_res, high_res) | pytorch_jobs
-        for job in jobs.values():  # traced and warm
-            job()
-        return _in_turns(jobs)
-
-
-@contextlib.contextmanager
-def _pytorch(batch_size, size):
-    """Gives functions by name that each do a step in a PyTorch process and return its seconds."""
-    if not importlib.util.find_spec("torch"):
-        print("Without PyTorch: pip install -r requirements/bench.txt to compare.", flush=True)
-        yield {}
-        return
-    command = [sys.executable, PYTORCH, str(batch_size), str(size)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-
-        def step(precision):
-            print(precision, file=process.stdin, flush=True)
-            return float(process.stdout.readline())
-
-        yield {f"pytorch {name}": functools.partial(step, name) for name in PRECISIONS}
+    jobs = _jobs(config, low_res, high_res)
+    for job in jobs.values():  # traced and warm
+        job()
+    return _in_turns(jobs)
 
 
 def _batches(config, source):
@@ -194,8 +169,6 @@ def _ratios(seconds, flop):
     for precision in PRECISIONS:
         ours = seconds[f"step {precision}"]
         ratios[f"xla / plain, {precision}"] = seconds[f"step {precision} xla"] / ours
-        if f"pytorch {precision}" in seconds:
-            ratios[f"ours / pytorch, {precision}"] = ours / seconds[f"pytorch {precision}"]
         limit = seconds[f"matmul {precision}"] * flop / (2 * MATMUL_SIDE**3)
         ratios[f"share of the limit, {precision}"] = limit / ours
     return ratios

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from bench.shared import split_of
 from srez.console import say
-from srez.data.source import open_source
-from srez.data.split import split_source
 from srez.options import Options
 from srez.pictures import degrade
 from srez.pictures.geometry import BOX_LEFT, BOX_TOP
@@ -30,9 +29,7 @@ ODDS = ("SMALLER", "SMALLEST", "NOISY", "MAX_NOISE", "PACKED", "QUALITIES")
 
 def main(dataset, path):
     """Packs, and says how large the file is."""
-    options = Options(dataset=dataset)
-    source = open_source(dataset)
-    split = split_source(source, options.test_vectors, options.random_seed, options.batch_size)
+    source, split = split_of(Options(dataset=dataset))
     arrays = {name: getattr(degrade, name) for name in ODDS} | {"MARGIN_SIDE": MARGIN_SIDE}
     for name in ("train", "validation"):
         with ThreadPoolExecutor() as pool:
