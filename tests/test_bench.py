@@ -154,7 +154,7 @@ def test_a_cleaner_is_trained_on_what_was_seen_made_and_true(monkeypatch, here):
     monkeypatch.setattr(cleaner, "write_sums", lambda: None)
     monkeypatch.setattr(cleaner, "CROPS", (24,))
     monkeypatch.setattr(cleaner, "PIXELS", 4 * 24**2)
-    inputs, truths = cleaner.Faces("faces.npz").batch(np.random.default_rng(1))
+    inputs, truths = cleaner.Squares("faces.npz").batch(np.random.default_rng(1))
     faults = inputs[..., :3] - truths
     np.testing.assert_allclose(faults, 40 / 255, atol=1e-6)
     np.testing.assert_array_equal(inputs[..., 3:6], truths)

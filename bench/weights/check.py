@@ -52,10 +52,10 @@ def _by_tensorflow(options):
 
 
 def _by_jax(options):
-    from bench.weights.gpu import Training
+    from bench.weights.gpu import GpuTraining
     from bench.weights.pictures import augment
 
-    training = Training(options, pictures=None)
+    training = GpuTraining(options, pictures=None)
     for name in ("generator", "discriminator"):
         _, training.state[name] = _drawn(getattr(training.recipe, name))
     augmented = augment(_pair()[1], _draws()[:, :, None, None, None])

@@ -92,7 +92,7 @@ def train(path, batches):
     The loss is the negative PSNR of each square, so that a nearly clean one counts as much as a bad
     one.
     """
-    batches, faces = int(batches), Faces(path)
+    batches, squares = int(batches), Squares(path)
     cleaner, average = build_cleaner("bfloat16"), build_cleaner()
     if CLEANER.exists():
         cleaner.load_weights(CLEANER)
@@ -114,7 +114,7 @@ def train(path, batches):
     draw, start, gains = np.random.default_rng(0), time.monotonic(), []
     for batch in range(batches):
         decay = min(MAX_DECAY, batch / (batch + WARM_UP))
-        gains.append(step(*faces.batch(draw), tf.constant(decay)))
+        gains.append(step(*squares.batch(draw), tf.constant(decay)))
         if (batch + 1) % PERIOD == 0 or batch + 1 == batches:
             gain = np.mean(gains)
             seconds = time.monotonic() - start
@@ -124,8 +124,8 @@ def train(path, batches):
     write_sums()
 
 
-class Faces:
-    """The faces of FILE."""
+class Squares:
+    """The faces of FILE, of which a batch takes squares."""
 
     def __init__(self, path):
         with np.load(path) as arrays:

@@ -29,10 +29,10 @@ AT_ONCE = 50  # batches a call: the host is too slow for one a call
 NETWORKS = ("generator", "discriminator")
 
 
-class Training:
+class GpuTraining:
     """The state of a training as JAX likes it, and the steps that advance it.
 
-    `pictures` are gpu_pictures.Pictures, `options` srez.options.Options.
+    `pictures` are bench.weights.pictures.Pictures, `options` srez.options.Options.
     """
 
     def __init__(self, options, pictures):
@@ -191,7 +191,7 @@ def main(path, *words):
     if keras.backend.backend() != "jax":
         raise SystemExit("bench.weights.gpu needs BENCH_BACKEND=jax in the environment")
     options = parse(["srez", "--run=train", "--recipe=modern", *words], {"train"})
-    training = Training(options, Pictures(path, options.sample_size, options.degrade))
+    training = GpuTraining(options, Pictures(path, options.sample_size, options.degrade))
     stages = options.l1_batches, options.train_batches - options.l1_batches
     for end, batches in zip(modern.ENDS, stages, strict=True):
         training.run(batches)

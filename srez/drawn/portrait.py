@@ -19,7 +19,7 @@ IRISES = "#3e2818", "#603e20", "#626834", "#4a7082", "#5c88b0", "#6e787c"
 EVERYTHING = (-50, -50), (250, -50), (250, 300), (-50, 300)  # corners outside of the picture
 
 
-class Face:
+class Traits:
     """The random traits of one face; lengths in pixels, colours RGB in [0, 255]."""
 
     def __init__(self, rng):
@@ -48,7 +48,7 @@ class Face:
 
 def draw_portrait(rng):
     """Draws a face from a numpy random Generator: a PIL image, RGB, 178x218."""
-    face = Face(rng)
+    face = Traits(rng)
     pen = Pen(rng)
     pen.shape(EVERYTHING, np.asarray(_background(rng)))
     skin, hair = _skin(pen, face), hair_texture(pen, face)
