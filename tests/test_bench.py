@@ -34,8 +34,7 @@ def test_the_textbook_generator_is_the_same_network():
     assert sum(math.prod(variable.shape) for variable in variables) == 3_844_451
 
 
-@pytest.mark.slow
-def test_a_textbook_step_updates_both_networks():
+def test_a_textbook_step_updates_both_networks(small):
     trainer = textbook.TextbookTrainer()
     networks = (trainer.generator, trainer.discriminator)
     before = [network.trainable_variables[0].numpy() for network in networks]
@@ -75,7 +74,7 @@ def test_the_original_operations_give_what_ours_give(faces):
 
 
 @pytest.mark.slow
-def test_a_benchmark_writes_what_it_measured(monkeypatch, here, faces):
+def test_a_benchmark_writes_what_it_measured(monkeypatch, small, faces):
     for name in ("ROUNDS", "INPUT_BATCHES", "TRAINING_STEPS"):
         monkeypatch.setattr(speed, name, 1)
     monkeypatch.setattr(speed, "INPUT_PICTURES", 16)
@@ -97,7 +96,7 @@ def test_a_benchmark_writes_what_it_measured(monkeypatch, here, faces):
         assert 0 <= training["share_of_time_waiting_for_data"] < 1
 
 
-def test_each_job_returns_its_seconds():
+def test_each_job_returns_its_seconds(small):
     high_res = tf.random.uniform((2, 32, 32, 3))
     jobs = speed._jobs(Options(batch_size=2), high_res[:, ::4, ::4], high_res)
     assert {"step float32", "step bfloat16", "textbook step", "matmul bfloat16"} <= jobs.keys()
