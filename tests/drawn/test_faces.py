@@ -25,16 +25,6 @@ def drawn():
     return np.stack([np.asarray(draw_face(0, index)) for index in range(20)])
 
 
-def _mean(pictures, x, y, reach):
-    window = pictures[:, y - reach : y + reach + 1, x - reach : x + reach + 1]
-    return window.mean((1, 2, 3))
-
-
-def test_a_face_has_the_size_of_celeba():
-    face = draw_face(0, 0)
-    assert (face.mode, face.size) == ("RGB", (178, 218))
-
-
 def test_the_same_numbers_give_the_same_face():
     first, second = (draw_face(3, 7).tobytes() for _ in range(2))
     assert first == second
@@ -42,20 +32,13 @@ def test_the_same_numbers_give_the_same_face():
 
 def test_other_numbers_give_other_faces(drawn):
     other_seed = np.asarray(draw_face(1, 0))
-    faces = np.concatenate([drawn, other_seed[None]]).astype(int)
+    faces = np.concatenate([drawn, other_seed[None]])[:, ::4, ::4].astype(int)
     differences = np.abs(faces[:, None] - faces).mean((2, 3, 4))
     assert differences[~np.eye(len(faces), dtype=bool)].min() > 10
 
 
-def test_the_eyes_are_where_celeba_has_them(drawn):
-    for x in (69, 108):
-        eyes = _mean(drawn, x, 111, 2)
-        for beside in (_mean(drawn, x, 127, 3), _mean(drawn, 88, 119, 2)):
-            assert (eyes < beside).mean() > 0.8
-
-
 def test_faces_differ_in_how_light_their_skin_is(drawn):
-    cheeks = _mean(drawn, 70, 130, 4)
+    cheeks = drawn[:, 126:135, 66:75].mean((1, 2, 3))
     assert cheeks.min() < 110
     assert cheeks.max() > 190
 
@@ -69,46 +52,34 @@ def test_a_64x64_crop_has_detail_that_16x16_pixels_lack(drawn):
         assert np.abs(np.asarray(image) / 255.0 - large).mean() > 0.015
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A folder with two sample faces, alone in `tmp_path`."""
-    return sample_faces(tmp_path, seed=5, count=2)
-
-
-def test_sample_faces_are_as_many_as_asked_for(folder):
-    assert sorted(os.listdir(folder)) == ["000000.jpg", "000001.jpg"]
-    difference = np.asarray(draw_face(5, 1), int) - read_image(folder / "000001.jpg")
-    assert np.abs(difference).mean() < 3  # JPEG's loss
-
-
-def test_sample_faces_are_drawn_once(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(srez.drawn.faces, "tempfile", None)
-    assert sample_faces(tmp_path, seed=5, count=2) == folder
-
-
-def test_it_is_said_that_faces_are_drawn_and_only_then(tmp_path, capsys):
+def test_sample_faces_are_drawn_once_and_that_is_said(tmp_path, monkeypatch, capsys):
     folder = sample_faces(tmp_path, seed=5, count=2)
     said = f"Drawing 2 sample faces, once: they are kept in {folder}.\n"
     assert capsys.readouterr().out == said
-    sample_faces(tmp_path, seed=5, count=2)
+    assert os.listdir(tmp_path) == [folder.name]
+    assert sorted(os.listdir(folder)) == ["000000.jpg", "000001.jpg"]
+    difference = np.asarray(draw_face(5, 1), int) - read_image(folder / "000001.jpg")
+    assert np.abs(difference).mean() < 3  # JPEG's loss
+    monkeypatch.setattr(srez.drawn.faces, "tempfile", None)
+    assert sample_faces(tmp_path, seed=5, count=2) == folder
     assert capsys.readouterr().out == ""
 
 
-def test_an_incomplete_folder_is_drawn_again(folder, tmp_path):
-    (folder / "000001.jpg").unlink()
+def test_an_incomplete_folder_is_drawn_again(tmp_path):
+    folder = tmp_path / "faces-v1-0"
+    folder.mkdir()
+    (folder / "000000.jpg").touch()
     (tmp_path / ".faces-killed").mkdir()
-    assert sample_faces(tmp_path, seed=5, count=2) == folder
+    assert sample_faces(tmp_path, count=2) == folder
     assert len(os.listdir(folder)) == 2
 
 
-def test_a_faster_process_is_no_error(folder, tmp_path):
-    (tmp_path / "late").mkdir()
-    srez.drawn.faces._take_the_place(tmp_path / "late", folder, 2)
-    assert len(os.listdir(folder)) == 2
-
-
-def test_nothing_but_the_faces_is_left(folder, tmp_path):
-    assert os.listdir(tmp_path) == [folder.name]
+def test_a_faster_process_is_no_error(tmp_path):
+    for name in ("late", "there"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "there" / "000000.jpg").touch()
+    srez.drawn.faces._take_the_place(tmp_path / "late", tmp_path / "there", 1)
+    assert len(os.listdir(tmp_path / "there")) == 1
 
 
 def test_a_failed_drawing_leaves_nothing(tmp_path, monkeypatch):
@@ -119,7 +90,8 @@ def test_a_failed_drawing_leaves_nothing(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-DRAW = "from srez.drawn.faces import sample_faces; sample_faces({!r}, count=500)"
+PATIENCE = 60  # seconds, on a busy machine: in many more the drawing would not be done
+DRAW = "from srez.drawn.faces import sample_faces; sample_faces({!r}, count=50_000)"
 
 
 @pytest.fixture
@@ -134,8 +106,8 @@ def drawing(tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait_for_an_empty_group(group, seconds):
-    end = time.monotonic() + seconds
+def _wait_for_an_empty_group(group):
+    end = time.monotonic() + PATIENCE
     with contextlib.suppress(ProcessLookupError):
         while time.monotonic() < end:
             os.killpg(group, 0)
@@ -147,39 +119,20 @@ def test_ctrl_c_ends_the_drawing_at_once(drawing, tmp_path):
     for _ in range(2):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(drawing.pid, signal.SIGINT)
-    assert drawing.wait(timeout=10) == -signal.SIGINT
+    assert drawing.wait(timeout=PATIENCE) == -signal.SIGINT
     # Of the process itself: the second Ctrl-C may meet the clearing up after the first, whose own
     # traceback then comes, too. Those that draw would be named as multiprocessing does it.
     assert b"Process Spawn" not in drawing.stderr.read()
-    _wait_for_an_empty_group(drawing.pid, 5)
+    _wait_for_an_empty_group(drawing.pid)
 
 
 def test_a_killed_drawing_leaves_no_process(drawing):
     drawing.kill()
     drawing.wait()
-    _wait_for_an_empty_group(drawing.pid, 5)
+    _wait_for_an_empty_group(drawing.pid)
 
 
 def test_a_folder_that_cant_be_written_is_an_error_here_too(tmp_path):
     missing = tmp_path / "missing"
     with pytest.raises(OSError, match=os.strerror(errno.ENOENT)):
         srez.drawn.faces._draw_all(missing / "faces", 0, 2)
-
-
-@pytest.mark.skipif(
-    not hasattr(signal, "pthread_sigmask"),
-    reason="Windows has no such mask, and the code that is tested does nothing there",
-)
-def test_the_processes_that_draw_never_see_ctrl_c(tmp_path):
-    code = (
-        "import multiprocessing, signal\n"
-        "from srez.drawn.faces import _ctrl_c_is_for_the_parent\n"
-        "context = multiprocessing.get_context('spawn')\n"
-        "with _ctrl_c_is_for_the_parent():\n"
-        "    context.Process(target=print).start()\n"
-        "    print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))\n"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "True" in found.stdout
