@@ -20,7 +20,6 @@ import srez.run.weights
 import srez_infer
 import srez_main
 from srez.console import install
-from srez.data.source import open_source
 from srez.drawn.faces import draw_face
 from srez.files import sha256
 from srez.options import Options
@@ -28,7 +27,6 @@ from srez.photo.prepare import looks_exact, picture_part
 from srez.pictures.geometry import celeba_box, shrink
 from srez.pictures.grid import GAP, TITLE_HEIGHT
 from srez.pictures.image import read_image, to_uint8
-from srez.pictures.pairs import load_pictures
 from srez.run.weights import BOX, choose_weights
 from tests.conftest import FACES, cell
 from tests.odd_files import encoded, jpeg, png
@@ -127,12 +125,6 @@ def test_it_is_said_what_of_a_picture_is_enlarged(enlarge, capsys, size, expecte
     enlarge("in.png", faces="off")
     assert Image.open("result.png").size == expected
     assert words in capsys.readouterr().out
-
-
-def test_the_input_is_what_training_sees(faces):
-    _, expected, _ = load_pictures(open_source(faces), [3], 64)
-    part = part_of(read_image(faces / "03.jpg"))
-    np.testing.assert_allclose(part.low_res[None], expected, atol=2 / 255)
 
 
 def test_the_result_is_the_networks_output(enlarged, trained):
@@ -522,7 +514,7 @@ def _nearly(first, second):
 
 @pytest.fixture
 def upright(tmp_path, monkeypatch):
-    """A folder of photos of large faces: the astronaut, a drawn face, both on a clear ground."""
+    """A folder of photos of large faces: the astronaut, a drawn face, both in one photo."""
     monkeypatch.setattr("srez.quality.descriptors.SEARCH_SIDE", 1000)
     folder = tmp_path / "upright"
     folder.mkdir()
@@ -531,12 +523,10 @@ def upright(tmp_path, monkeypatch):
     drawn = Image.new("RGB", (300, 260), "teal")
     drawn.paste(draw_face(0, 1), (70, 20))
     drawn.save(folder / "drawn.png")
-    two = Image.new("RGBA", (478, 300))
+    two = Image.new("RGB", (478, 300), "white")
     two.paste(astronaut, (178, 0))
     two.paste(draw_face(0, 1), (0, 40))
-    exif = Image.Exif()
-    exif[ExifTags.Base.Artist] = "NASA"
-    two.save(folder / "two.png", exif=exif)
+    two.save(folder / "two.png")
     return folder
 
 
@@ -548,7 +538,7 @@ def test_a_folder_of_turned_photos_gives_what_upright_ones_give_and_stays_turned
     (here / "in").mkdir()
     for path in upright.iterdir():
         with Image.open(path) as image:
-            image.rotate(degrees, expand=True).save(f"in/{path.name}", exif=image.getexif())
+            image.rotate(degrees, expand=True).save(f"in/{path.name}")
     capsys.readouterr()
     enlarge("in", "out")
     assert capsys.readouterr().out.count(TURNS[degrees]) == 3
@@ -556,10 +546,7 @@ def test_a_folder_of_turned_photos_gives_what_upright_ones_give_and_stays_turned
         found = here / "out" / path.relative_to(here / "expected")
         if found.parent.name == "photo":
             with Image.open(found) as photo:
-                back = photo.rotate(-degrees, expand=True)
-                assert photo.mode == ("RGBA" if path.stem == "two" else "RGB")
-                assert path.stem != "two" or photo.getexif()[ExifTags.Base.Artist] == "NASA"
-            back.save("back.png")
+                photo.rotate(-degrees, expand=True).save("back.png")
             found = "back.png"
         assert _nearly(found, path), path
 
