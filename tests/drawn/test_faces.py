@@ -25,6 +25,11 @@ def drawn():
     return np.stack([np.asarray(draw_face(0, index)) for index in range(20)])
 
 
+def _mean(pictures, x, y, reach):
+    window = pictures[:, y - reach : y + reach + 1, x - reach : x + reach + 1]
+    return window.mean((1, 2, 3))
+
+
 def test_the_same_numbers_give_the_same_face():
     first, second = (draw_face(3, 7).tobytes() for _ in range(2))
     assert first == second
@@ -37,8 +42,15 @@ def test_other_numbers_give_other_faces(drawn):
     assert differences[~np.eye(len(faces), dtype=bool)].min() > 10
 
 
+def test_the_eyes_are_where_celeba_has_them(drawn):
+    for x in (69, 108):
+        eyes = _mean(drawn, x, 111, 2)
+        for beside in (_mean(drawn, x, 127, 3), _mean(drawn, 88, 119, 2)):
+            assert (eyes < beside).mean() > 0.8
+
+
 def test_faces_differ_in_how_light_their_skin_is(drawn):
-    cheeks = drawn[:, 126:135, 66:75].mean((1, 2, 3))
+    cheeks = _mean(drawn, 70, 130, 4)
     assert cheeks.min() < 110
     assert cheeks.max() > 190
 
@@ -136,3 +148,22 @@ def test_a_folder_that_cant_be_written_is_an_error_here_too(tmp_path):
     missing = tmp_path / "missing"
     with pytest.raises(OSError, match=os.strerror(errno.ENOENT)):
         srez.drawn.faces._draw_all(missing / "faces", 0, 2)
+
+
+@pytest.mark.skipif(
+    not hasattr(signal, "pthread_sigmask"),
+    reason="Windows has no such mask, and the code that is tested does nothing there",
+)
+def test_the_processes_that_draw_never_see_ctrl_c(tmp_path):
+    code = (
+        "import multiprocessing, signal\n"
+        "from srez.drawn.faces import _ctrl_c_is_for_the_parent\n"
+        "context = multiprocessing.get_context('spawn')\n"
+        "with _ctrl_c_is_for_the_parent():\n"
+        "    context.Process(target=print).start()\n"
+        "    print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "True" in found.stdout
