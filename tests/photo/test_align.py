@@ -146,7 +146,3 @@ def test_a_photo_has_to_be_turned_back_by_the_quarters_nearest_to_its_faces(
 ):
     _, eyes = _turned(astronaut, EYES, degrees)
     assert align.turns_upright(eyes[None]) == turns
-
-
-def test_a_photo_without_faces_is_not_turned():
-    assert align.turns_upright(np.zeros((0, 2, 2))) == 0

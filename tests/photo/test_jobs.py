@@ -44,13 +44,6 @@ def test_several_faces_are_numbered_and_one_is_not(tmp_path):
     assert job.photo.as_posix() == "out/me_photo.png"
 
 
-def test_a_folders_results_photos_and_comparisons_lie_apart(tmp_path):
-    folder = _touch(tmp_path / "in", "a.jpg")
-    [job] = list_jobs(folder, "out", True)
-    outputs = [path.as_posix() for path in job.outputs]
-    assert outputs == ["out/a.png", "out/compare/a.png", "out/photo/a.png"]
-
-
 def _over(name):
     return OSError, f"--infer_output would overwrite the input {name}: give another"
 
