@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from subprocess import PIPE
 from unittest.mock import Mock
 
 import numpy as np
@@ -30,11 +29,6 @@ def _mean(pictures, x, y, reach):
     return window.mean((1, 2, 3))
 
 
-def test_a_face_has_the_size_of_celeba():
-    face = draw_face(0, 0)
-    assert (face.mode, face.size) == ("RGB", (178, 218))
-
-
 def test_the_same_numbers_give_the_same_face():
     first, second = (draw_face(3, 7).tobytes() for _ in range(2))
     assert first == second
@@ -42,7 +36,7 @@ def test_the_same_numbers_give_the_same_face():
 
 def test_other_numbers_give_other_faces(drawn):
     other_seed = np.asarray(draw_face(1, 0))
-    faces = np.concatenate([drawn, other_seed[None]]).astype(int)
+    faces = np.concatenate([drawn, other_seed[None]])[:, ::4, ::4].astype(int)
     differences = np.abs(faces[:, None] - faces).mean((2, 3, 4))
     assert differences[~np.eye(len(faces), dtype=bool)].min() > 10
 
@@ -69,46 +63,34 @@ def test_a_64x64_crop_has_detail_that_16x16_pixels_lack(drawn):
         assert np.abs(np.asarray(image) / 255.0 - large).mean() > 0.015
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A folder with two sample faces, alone in `tmp_path`."""
-    return sample_faces(tmp_path, seed=5, count=2)
-
-
-def test_sample_faces_are_as_many_as_asked_for(folder):
-    assert sorted(os.listdir(folder)) == ["000000.jpg", "000001.jpg"]
-    difference = np.asarray(draw_face(5, 1), int) - read_image(folder / "000001.jpg")
-    assert np.abs(difference).mean() < 3  # JPEG's loss
-
-
-def test_sample_faces_are_drawn_once(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(srez.drawn.faces, "tempfile", None)
-    assert sample_faces(tmp_path, seed=5, count=2) == folder
-
-
-def test_it_is_said_that_faces_are_drawn_and_only_then(tmp_path, capsys):
+def test_sample_faces_are_drawn_once_and_that_is_said(tmp_path, monkeypatch, capsys):
     folder = sample_faces(tmp_path, seed=5, count=2)
     said = f"Drawing 2 sample faces, once: they are kept in {folder}.\n"
     assert capsys.readouterr().out == said
-    sample_faces(tmp_path, seed=5, count=2)
+    assert os.listdir(tmp_path) == [folder.name]
+    assert sorted(os.listdir(folder)) == ["000000.jpg", "000001.jpg"]
+    difference = np.asarray(draw_face(5, 1), int) - read_image(folder / "000001.jpg")
+    assert np.abs(difference).mean() < 3  # JPEG's loss
+    monkeypatch.setattr(srez.drawn.faces, "tempfile", None)
+    assert sample_faces(tmp_path, seed=5, count=2) == folder
     assert capsys.readouterr().out == ""
 
 
-def test_an_incomplete_folder_is_drawn_again(folder, tmp_path):
-    (folder / "000001.jpg").unlink()
+def test_an_incomplete_folder_is_drawn_again(tmp_path):
+    folder = tmp_path / "faces-v1-0"
+    folder.mkdir()
+    (folder / "000000.jpg").touch()
     (tmp_path / ".faces-killed").mkdir()
-    assert sample_faces(tmp_path, seed=5, count=2) == folder
+    assert sample_faces(tmp_path, count=2) == folder
     assert len(os.listdir(folder)) == 2
 
 
-def test_a_faster_process_is_no_error(folder, tmp_path):
-    (tmp_path / "late").mkdir()
-    srez.drawn.faces._take_the_place(tmp_path / "late", folder, 2)
-    assert len(os.listdir(folder)) == 2
-
-
-def test_nothing_but_the_faces_is_left(folder, tmp_path):
-    assert os.listdir(tmp_path) == [folder.name]
+def test_a_faster_process_is_no_error(tmp_path):
+    for name in ("late", "there"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "there" / "000000.jpg").touch()
+    srez.drawn.faces._take_the_place(tmp_path / "late", tmp_path / "there", 1)
+    assert len(os.listdir(tmp_path / "there")) == 1
 
 
 def test_a_failed_drawing_leaves_nothing(tmp_path, monkeypatch):
@@ -119,14 +101,15 @@ def test_a_failed_drawing_leaves_nothing(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-DRAW = "from srez.drawn.faces import sample_faces; sample_faces({!r}, count=500)"
+PATIENCE = 60  # seconds, on a busy machine: in many more the drawing would not be done
+DRAW = "from srez.drawn.faces import sample_faces; sample_faces({!r}, count=50_000)"
 
 
 @pytest.fixture
 def drawing(tmp_path):
     """A process group that draws into tmp_path, where all its processes are at work."""
     command = [sys.executable, "-c", DRAW.format(str(tmp_path))]
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=PIPE) as process:
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as process:
         while not list(tmp_path.glob(".faces-*/*/*.jpg")):
             time.sleep(0.05)
         yield process
@@ -134,8 +117,8 @@ def drawing(tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait_for_an_empty_group(group, seconds):
-    end = time.monotonic() + seconds
+def _wait_for_an_empty_group(group):
+    end = time.monotonic() + PATIENCE
     with contextlib.suppress(ProcessLookupError):
         while time.monotonic() < end:
             os.killpg(group, 0)
@@ -147,17 +130,14 @@ def test_ctrl_c_ends_the_drawing_at_once(drawing, tmp_path):
     for _ in range(2):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(drawing.pid, signal.SIGINT)
-    assert drawing.wait(timeout=10) == -signal.SIGINT
-    # Of the process itself: the second Ctrl-C may meet the clearing up after the first, whose own
-    # traceback then comes, too. Those that draw would be named as multiprocessing does it.
-    assert b"Process Spawn" not in drawing.stderr.read()
-    _wait_for_an_empty_group(drawing.pid, 5)
+    assert drawing.wait(timeout=PATIENCE) == -signal.SIGINT
+    _wait_for_an_empty_group(drawing.pid)
 
 
 def test_a_killed_drawing_leaves_no_process(drawing):
     drawing.kill()
     drawing.wait()
-    _wait_for_an_empty_group(drawing.pid, 5)
+    _wait_for_an_empty_group(drawing.pid)
 
 
 def test_a_folder_that_cant_be_written_is_an_error_here_too(tmp_path):

@@ -1,5 +1,4 @@
 import pytest
-from PIL import Image
 
 from srez.photo.jobs import list_jobs
 
@@ -11,10 +10,21 @@ def _touch(folder, *names):
     return folder
 
 
-def test_names_that_would_be_equal_all_keep_their_suffix(tmp_path):
-    _touch(tmp_path, "a.jpg", "a.png", "a.jpg.png", "b.png")
-    names = [job.target.name for job in list_jobs(tmp_path, tmp_path / "out", False)]
-    assert names == ["a.jpg.png", "a.jpg.png.png", "a.png.png", "b.png.png"]
+@pytest.mark.parametrize(
+    ("names", "results"),
+    [
+        (["a.jpg", "a.png", "b c.JPG"], ["a.jpg.png", "a.png.png", "b c.png"]),
+        # One more would be equal to another's with its suffix: all keep theirs.
+        (
+            ["a.jpg", "a.jpg.png", "a.png", "b.png"],
+            ["a.jpg.png", "a.jpg.png.png", "a.png.png", "b.png.png"],
+        ),
+    ],
+)
+def test_names_that_would_be_equal_keep_their_suffix(tmp_path, names, results):
+    _touch(tmp_path, *names)
+    found = [job.target.name for job in list_jobs(tmp_path, tmp_path / "out", False)]
+    assert found == results
 
 
 @pytest.mark.parametrize("faces", [False, True])
@@ -34,38 +44,50 @@ def test_several_faces_are_numbered_and_one_is_not(tmp_path):
     assert job.photo.as_posix() == "out/me_photo.png"
 
 
-def test_a_folders_results_photos_and_comparisons_lie_apart(tmp_path):
-    folder = _touch(tmp_path / "in", "a.jpg")
-    [job] = list_jobs(folder, "out", True)
-    outputs = [path.as_posix() for path in job.outputs]
-    assert outputs == ["out/a.png", "out/compare/a.png", "out/photo/a.png"]
+def _over(name):
+    return OSError, f"--infer_output would overwrite the input {name}: give another"
 
 
-@pytest.mark.parametrize("name", ["result_photo.png", "result_1.png", "result_27.png"])
-def test_a_picture_that_its_own_faces_could_overwrite_is_refused(here, name):
-    Image.new("RGB", (16, 16)).save(name)
-    with pytest.raises(OSError, match=f"would overwrite the input {name}"):
-        list_jobs(name, None, True)
-    assert len(list_jobs(name, None, False)) == 1
+# Input, output, whether faces are wanted; the error. Without faces the last ones are taken.
+REFUSED = [
+    ("nowhere.jpg", None, False, FileNotFoundError, "--infer_input=nowhere.jpg does not exist"),
+    ("empty", None, False, FileNotFoundError, "--infer_input=empty holds no .jpg"),
+    ("in", "in.png", False, NotADirectoryError, "--infer_output=in.png is a file"),
+    ("in.png", "folder.png", False, IsADirectoryError, "--infer_output=folder.png is a folder"),
+    ("in.png", "in.png", False, *_over("in.png")),
+    ("in", "in", False, *_over("in/a.png")),
+    ("in.png", "soft.png", False, *_over("soft.png")),
+    ("in.png", "hard.png", False, *_over("hard.png")),
+    ("in.png", "a.png", False, *_over("a_compare.png")),
+    ("in.png", "two.png", True, IsADirectoryError, "--infer_output=two_2.png is a folder"),
+    ("in", "out", True, *_over("out/a_2.png")),
+    ("result_photo.png", None, True, *_over("result_photo.png")),
+    ("result_1.png", None, True, *_over("result_1.png")),
+    ("result_27.png", None, True, *_over("result_27.png")),
+    ("me_1.jpg", "me.jpg", True, *_over("me_1.jpg")),
+]
 
 
-def test_a_jpeg_that_its_own_faces_could_overwrite_is_refused(here):
-    Image.new("RGB", (16, 16)).save("me_1.jpg")
-    with pytest.raises(OSError, match="would overwrite the input me_1.jpg"):
-        list_jobs("me_1.jpg", "me.jpg", True)
-
-
-def test_a_picture_is_not_overwritten_through_a_link_with_a_faces_number(here):
-    folder = _touch(here / "in", "a.jpg")
-    _touch(here / "out")
-    (here / "out" / "a_2.png").symlink_to(folder / "a.jpg")
-    with pytest.raises(OSError, match=r"would overwrite the input .*a_2.png"):
-        list_jobs(folder, "out", True)
+@pytest.mark.parametrize(("source", "output", "faces", "error", "words"), REFUSED)
+def test_what_cant_be_read_or_would_be_overwritten_is_named(
+    here, source, output, faces, error, words
+):
+    _touch(here, "in.png", "result_photo.png", "result_1.png", "result_27.png", "me_1.jpg")
+    for name in ("empty", "folder.png", "two_2.png", "out"):
+        _touch(here / name)
+    _touch(here / "in", "a.png")
+    for link in ("soft.png", "a_compare.png"):
+        (here / link).symlink_to("in.png")
+    (here / "hard.png").hardlink_to("in.png")
+    (here / "out" / "a_2.png").symlink_to(here / "in" / "a.png")
+    with pytest.raises(error, match=f"^{words}"):
+        list_jobs(source, output, faces)
+    if faces:
+        assert len(list_jobs(source, output, False)) == 1
 
 
 def test_pictures_in_a_folder_that_cant_be_read_are_counted(tmp_path, capsys):
-    for name in ("a.webp", "b.heic", "c.HEIC"):
-        (tmp_path / name).write_bytes(b"x")
+    _touch(tmp_path, "a.webp", "b.heic", "c.HEIC")
     jobs = list_jobs(str(tmp_path), None, False)
     assert [job.source.name for job in jobs] == ["a.webp"]
     assert "left out 2 .heic: convert them to JPEG or PNG" in capsys.readouterr().err
@@ -82,10 +104,3 @@ def test_folders_in_a_folder_are_left_out_and_said_but_for_the_results(here, cap
     list_jobs(".", None, False)
     said = "left out 8 folders in it: @eaDir, deep, more0, more1, more2, ...\n"
     assert capsys.readouterr().err.endswith(said)
-
-
-def test_a_folder_in_a_faces_place_is_named(here):
-    _touch(here, "in.jpg")
-    (here / "result_2.png").mkdir()
-    with pytest.raises(IsADirectoryError, match="--infer_output=result_2.png is a folder"):
-        list_jobs("in.jpg", None, True)

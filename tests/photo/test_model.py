@@ -21,9 +21,14 @@ from srez.run.weights import Networks
 from tests.conftest import ROOT
 
 
-@pytest.fixture(scope="module")
-def model(trained):
-    return srez.load(checkpoint_dir=str(trained[0] / "checkpoint"), faces="all")
+@pytest.fixture
+def checkpoint_dir(trained_small, small):
+    return str(trained_small / "original" / "checkpoint")
+
+
+@pytest.fixture
+def model(checkpoint_dir):
+    return srez.load(checkpoint_dir=checkpoint_dir, faces="all")
 
 
 @pytest.fixture
@@ -36,9 +41,8 @@ def photo(here, monkeypatch):
     return "me.png"
 
 
-def test_the_results_are_those_of_the_command_line_bit_for_bit(model, trained, photo):
-    flags = {"checkpoint_dir": str(trained[0] / "checkpoint"), "faces": "all"}
-    srez_infer.infer(Options(infer_input=photo, **flags))
+def test_the_results_are_those_of_the_command_line_bit_for_bit(model, checkpoint_dir, photo):
+    srez_infer.infer(Options(infer_input=photo, checkpoint_dir=checkpoint_dir, faces="all"))
     found = model.enlarge(photo)
     assert len(found) == 2
     for number, face in enumerate(found, 1):
@@ -78,13 +82,13 @@ def test_a_small_picture_is_one_face(model, here):
 
 
 def test_where_faces_cant_be_looked_for_it_is_said_and_the_square_is_for_the_asking(
-    model, trained, photo, monkeypatch
+    model, checkpoint_dir, photo, monkeypatch
 ):
     monkeypatch.setattr(srez.photo.faces, "missing", lambda: "no dlib here")
     monkeypatch.setattr("srez.photo.model.missing", lambda: "no dlib here")
     with pytest.raises(OSError, match="me.png .300x200.: no dlib here"):
         model.enlarge(photo)
-    square = srez.load(checkpoint_dir=str(trained[0] / "checkpoint"), faces="off")
+    square = srez.load(checkpoint_dir=checkpoint_dir, faces="off")
     [face] = square.enlarge(photo)
     assert face.box == (50, 0, 250, 200)
 
@@ -119,14 +123,14 @@ def test_an_option_that_is_none_and_a_bad_value_are_refused():
         srez.load(checkpoint_dir="nowhere")
 
 
-def test_another_keras_than_srez_needs_is_named(monkeypatch, trained):
+def test_another_keras_than_srez_needs_is_named(monkeypatch, checkpoint_dir):
     monkeypatch.setattr(keras.config, "floatx", lambda: "float16")
     with pytest.raises(OSError, match="Keras is set to tensorflow, float16, channels_last"):
-        srez.load(checkpoint_dir=str(trained[0] / "checkpoint"))
+        srez.load(checkpoint_dir=checkpoint_dir)
 
 
-def test_networks_are_loaded_once_whatever_threads_ask(trained, monkeypatch):
-    networks = Networks(Options(checkpoint_dir=str(trained[0] / "checkpoint")))
+def test_networks_are_loaded_once_whatever_threads_ask(checkpoint_dir):
+    networks = Networks(Options(checkpoint_dir=checkpoint_dir))
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: networks.of(64, "on")[0], range(4)))
     assert len({id(each) for each in found}) == 1

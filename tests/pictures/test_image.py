@@ -37,24 +37,6 @@ def _exif(orientation):
 
 _png = functools.partial(encoded, kind="PNG")
 _jpeg = functools.partial(encoded, quality=98, subsampling=0)
-_progressive = functools.partial(_jpeg, progressive=True)
-ENCODINGS = {
-    "png": _png,
-    "jpeg": _jpeg,
-    "progressive": _progressive,
-    "cmyk": lambda image: _jpeg(image.convert("CMYK")),
-    # 6: to be shown turned clockwise by a quarter
-    "turned by EXIF": lambda image: _jpeg(image.transpose(Image.ROTATE_90), exif=_exif(6)),
-    "opaque alpha": lambda image: _png(image.convert("RGBA")),
-}
-
-
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_read_image_gives_the_upright_rgb_picture(picture, encoding):
-    image = read_image(ENCODINGS[encoding](Image.fromarray(picture)), "picture")
-    assert image.dtype == np.uint8
-    assert image.shape == picture.shape
-    assert np.abs(image.astype(int) - picture).max() <= 6
 
 
 @pytest.mark.parametrize(("dtype", "step", "tolerance"), [(np.uint8, 1, 0), (np.uint16, 257, 1)])
@@ -136,31 +118,11 @@ def test_a_large_profile_in_a_png_is_taken(picture):
     assert np.abs(read_image(data, "picture").astype(int) - picture).max() <= 1
 
 
-def test_results_are_tagged_as_srgb(tmp_path, picture):
-    write_image(tmp_path / "out.png", picture)
-    assert Image.open(tmp_path / "out.png").info["srgb"] == 1
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_32_bits_for_a_pixel_are_refused(dtype):
     data = encoded(Image.fromarray(np.ones((4, 4), dtype)), "TIFF")
     with pytest.raises(OSError, match="32 bits for a pixel: save it with 8 or 16"):
         read_image(data, "deep.tif")
-
-
-@pytest.mark.parametrize(("encode", "end"), [(_jpeg, -300), (_png, -1), (_png, -12), (_png, -40)])
-def test_read_image_names_a_picture_that_is_cut_off(picture, encode, end):
-    data = encode(Image.fromarray(picture))
-    with pytest.raises(OSError, match=r"a\.jpg.*cut off"):
-        read_image(data[:end], "a.jpg")
-
-
-@pytest.mark.parametrize("encode", [_jpeg, _png, _progressive])
-def test_what_follows_the_end_of_a_picture_does_not_matter(picture, encode):
-    data = encode(Image.fromarray(picture))
-    plain = read_image(data, "plain")
-    for rest in (bytes(500), b"SEFT", data, data[:100]):
-        assert (read_image(data + rest, "longer") == plain).all()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
@@ -178,26 +140,10 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
         read_image(tmp_path / "large.jpg")
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_picture_of_too_many_pixels_is_refused_by_its_header(monkeypatch, picture):
-    data = _png(Image.fromarray(picture))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)  # of 1200
-    read_image(data, "picture")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 599)
-    monkeypatch.setattr(Image.core, "new", None)  # nothing is to be made
-    with pytest.raises(OSError, match="more than 120,000,000 pixels"):
-        read_image(data, "picture")
-
-
 def test_write_image_clips_rounds_and_casts(tmp_path):
     image = np.zeros((1, 4, 3)) + np.array([-0.5, 0.5, 1.0, 7.0])[None, :, None]
     write_image(tmp_path / "out.png", image)
     assert read_image(tmp_path / "out.png")[0, :, 0].tolist() == [0, 128, 255, 255]
-
-
-def test_a_picture_written_and_read_is_the_same(tmp_path, picture):
-    write_image(tmp_path / "out.png", picture / 255.0)
-    assert (read_image(tmp_path / "out.png") == picture).all()
 
 
 @pytest.mark.parametrize(
@@ -220,6 +166,7 @@ def test_a_png_has_the_texts_by_name_and_no_exif(tmp_path, picture):
     write_image(tmp_path / "out.png", picture, about)
     with Image.open(tmp_path / "out.png") as file:
         assert file.text == about
+        assert file.info["srgb"] == 1
         assert not file.getexif()
 
 

@@ -21,13 +21,15 @@ def _points(chart, tag):
     ]
 
 
-def test_a_line_goes_from_left_to_right_and_up_with_the_values():
+def test_a_line_goes_from_left_to_right_and_up_with_the_values_and_keeps_off_the_frame():
     chart = line_chart("Losses", "", {"rises": ([10, 20, 30], [1.0, 2.0, 4.0])})
     (points,) = _points(chart, "polyline")
     assert (np.diff(points[:, 0]) > 0).all()
     assert (np.diff(points[:, 1]) < 0).all()  # SVG's y points down
-    assert points.min() > 0
-    assert (points.max(axis=0) < (WIDTH, HEIGHT)).all()
+    left, top, right, bottom = chart["plot"]
+    assert 0 < left < right < WIDTH and 0 < top < bottom < HEIGHT
+    assert (points.min(axis=0) > (left + 5, top + 4)).all()
+    assert (points.max(axis=0) < (right - 5, bottom - 4)).all()
 
 
 def test_a_long_line_is_thinned_to_what_can_be_seen():
@@ -35,14 +37,9 @@ def test_a_long_line_is_thinned_to_what_can_be_seen():
     assert len(_points(chart, "polyline")[0]) == MAX_POINTS
 
 
-def test_a_series_without_points_is_left_out():
-    chart = line_chart("Losses", "", {"none": ([], []), "one": ([1], [1.0])})
-    assert len(_drawn(chart).findall(f"{SVG}circle")) == 1
-    assert not _points(chart, "polyline")
-
-
-def test_a_single_point_is_drawn_as_a_point():
-    chart = line_chart("Losses", "", {"one": ([1000], [24.0]), "line": ([500, 1500], [20.0, 30.0])})
+def test_a_single_point_is_drawn_as_a_point_and_a_series_without_any_is_left_out():
+    series = {"one": ([1000], [24.0]), "line": ([500, 1500], [20.0, 30.0]), "none": ([], [])}
+    chart = line_chart("Losses", "", series)
     [circle] = _drawn(chart).findall(f"{SVG}circle")
     left, top, right, bottom = chart["plot"]
     at = float(circle.get("cx")), float(circle.get("cy"))
@@ -50,23 +47,10 @@ def test_a_single_point_is_drawn_as_a_point():
     assert len(_points(chart, "polyline")) == 1
 
 
-def test_a_curve_keeps_off_the_frame():
-    chart = line_chart("Losses", "", {"rises": ([10, 20, 30], [1.0, 2.0, 4.0])})
-    (points,) = _points(chart, "polyline")
-    left, top, right, bottom = chart["plot"]
-    assert (points.min(axis=0) > (left + 5, top + 4)).all()
-    assert (points.max(axis=0) < (right - 5, bottom - 4)).all()
-
-
-def test_a_histogram_stands_on_the_axis():
+def test_a_histogram_stands_on_the_axis_and_is_highest_where_the_values_are():
     chart = histogram("PSNR", "dB", {"ours": np.array([1.0, 5.0, 5.1, 9.0])})
     (points,) = _points(chart, "polygon")
     assert points[:, 1].max() == pytest.approx(chart["plot"][3], abs=0.1)
-
-
-def test_a_histogram_is_highest_where_the_values_are():
-    chart = histogram("PSNR", "dB", {"ours": np.array([1.0, 5.0, 5.1, 9.0])})
-    (points,) = _points(chart, "polygon")
     top = points[points[:, 1].argmin(), 0]
     assert abs(top - points[:, 0].mean()) < 20
 

@@ -1,4 +1,6 @@
+import contextlib
 import csv
+import io
 import json
 import re
 import shutil
@@ -15,21 +17,24 @@ from srez.pictures.image import read_image
 from srez.quality.evaluate import METHODS, evaluate, measure
 from srez.quality.metrics import TITLES, shown
 from srez.run.checkpoint import newest_checkpoint
-from tests.conftest import cell, run_main
+from tests.conftest import cell
 
 
 @pytest.fixture(scope="module")
 def evaluated(trained, tmp_path_factory):
-    """The folder of a run's evaluation through the command line, and the process."""
+    """The folder of a run's evaluation through the command line, and what was said."""
     folder = shutil.copytree(trained[0], tmp_path_factory.mktemp("evaluated") / "run")
-    process = run_main("--run", "evaluate", cwd=folder)
-    assert process.returncode == 0, process.stderr
-    return folder / "evaluation", process
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as said:
+        assert srez_main.main(["srez_main.py", "--run=evaluate"]) == 0
+    return folder / "evaluation", said.getvalue()
 
 
 @pytest.fixture(scope="module")
 def metrics(evaluated):
-    return json.loads((evaluated[0] / "metrics.json").read_text())
+    def refuse(constant):
+        raise AssertionError(f"JSON knows no {constant}")
+
+    return json.loads((evaluated[0] / "metrics.json").read_text(), parse_constant=refuse)
 
 
 def test_every_method_has_every_figure_that_three_pictures_allow(metrics):
@@ -78,17 +83,10 @@ def test_the_card_has_the_data_the_training_and_the_figures(evaluated, metrics):
 
 
 def test_the_console_says_the_weights_and_where_the_report_is(evaluated):
-    out = evaluated[1].stdout
+    out = evaluated[1]
     assert "the best on the validation pictures" in out
     assert re.search(r"^srez +\d+\.\d\d dB +0\.\d{3} ", out, re.M)
     assert "Wrote evaluation/report.html" in out
-
-
-def test_json_knows_no_nan(evaluated):
-    def refuse(constant):
-        raise AssertionError(constant)
-
-    json.loads((evaluated[0] / "metrics.json").read_text(), parse_constant=refuse)
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "MODEL_CARD.md"])
@@ -99,11 +97,9 @@ def test_files_of_no_evaluation_are_not_overwritten(here, name):
     assert (here / name).read_text() == '{"accuracy": 1}'
 
 
-class _Doubling:
+def _repeating(low_res, training):
     """A network that repeats pixels, as nearest neighbour does."""
-
-    def __call__(self, low_res, training):
-        return np.repeat(np.repeat(low_res, 4, axis=1), 4, axis=2)
+    return np.repeat(np.repeat(low_res, 4, axis=1), 4, axis=2)
 
 
 def test_bad_test_pictures_are_left_out_and_listed(faces, tmp_path, monkeypatch):
@@ -111,7 +107,7 @@ def test_bad_test_pictures_are_left_out_and_listed(faces, tmp_path, monkeypatch)
     (folder / "01.jpg").write_text("no picture")
     monkeypatch.setattr(srez.quality.evaluate, "CHUNK", 2)
     monkeypatch.setattr(srez.quality.descriptors, "missing", lambda: "get it")
-    evaluation = measure(open_source(folder), [0, 1, 2, 3, 1], _Doubling(), 64)
+    evaluation = measure(open_source(folder), [0, 1, 2, 3, 1], _repeating, 64)
     assert evaluation.names == ["00.jpg", "02.jpg", "03.jpg"]
     assert [name for name, _ in evaluation.metrics["left_out"]] == ["01.jpg"]
     rows = evaluation.metrics["rows"]
@@ -124,19 +120,17 @@ def test_the_frechet_distance_has_its_floor_when_there_are_enough(faces, monkeyp
     draws = np.random.default_rng(0)
     monkeypatch.setattr(srez.quality.descriptors, "missing", lambda: "")
     monkeypatch.setattr(
-        srez.quality.descriptors,
-        "descriptors",
-        lambda images: draws.normal(size=(len(images), 8)),
+        srez.quality.descriptors, "descriptors", lambda images: draws.normal(size=(len(images), 8))
     )
     monkeypatch.setattr(srez.quality.evaluate, "LEAST_FRECHET", 40)
-    metrics = measure(open_source(faces), np.arange(48) % 24, _Doubling(), 64).metrics
+    metrics = measure(open_source(faces), np.arange(48) % 24, _repeating, 64).metrics
     assert 0 < metrics["rows"]["bicubic"]["frechet_distance"]["mean"] < 3
     assert 0 < metrics["frechet_floor"] < 5
 
 
 def test_sheets_go_from_best_to_worst(faces, monkeypatch):
     monkeypatch.setattr(srez.quality.descriptors, "missing", lambda: "none")
-    evaluation = measure(open_source(faces), np.arange(14), _Doubling(), 64)
+    evaluation = measure(open_source(faces), np.arange(14), _repeating, 64)
     psnr = evaluation.per_image["srez"]["psnr"]
 
     def first_psnr(sheet):
