@@ -155,7 +155,9 @@ def test_a_picture_comes_from_the_camera(page):
 
 def test_an_example_is_made_sharp(page):
     clear(page)
-    until(lambda: page.find_elements(By.CSS_SELECTOR, "#examples img"))[0].click()
+    first, *_ = until(lambda: page.find_elements(By.CSS_SELECTOR, "#examples img"))
+    until(first.is_displayed)
+    first.click()
     until(lambda: "astronaut_small.png (48x48): 1 face" in words(page))
     until(lambda: "are invented" in words(page))
 
