@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ on_linux = pytest.mark.skipif(
     reason="macOS and Windows can't bind a process to cores: --cores is refused there",
 )
 FACES = 24
+PATIENCE = 60  # seconds, on a busy machine
 # What takes longest comes first: so at the end no process waits for another.
 LONGEST = "faults package cluster infer names serve page evaluate export notebook server terminal"
 LONGEST += " environment bench photo descriptors file_systems"
@@ -61,6 +63,17 @@ def run_main(*arguments, cwd, program=MAIN, **environment):
     )
 
 
+def printed(code, **environment):
+    """What Python code prints in a process of its own, where srez can be imported."""
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    return process.stdout.strip() or process.stderr
+
+
 def in_turn(*commands):
     """The words for tests/small.py that runs these command lines in turn."""
     return [word for command in commands for word in (",", *command)][1:]
@@ -77,6 +90,15 @@ def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
+
+
+def until(what):
+    """What the function returns as soon as it is true."""
+    last = time.monotonic() + PATIENCE
+    while not (value := what()):
+        assert time.monotonic() < last, f"not true after {PATIENCE} seconds"
+        time.sleep(0.05)
+    return value
 
 
 @contextlib.contextmanager

@@ -45,9 +45,9 @@ def png(width, height, depth, colour, content, extra=b""):
     return b"\x89PNG\r\n\x1a\n" + b"".join([*chunks, png_chunk(b"IEND", b"")])
 
 
-def deep_rgb():
+def deep_rgb(index=0):
     """The face as a PNG of 16 bits per channel."""
-    pixels = np.asarray(face()).astype(">u2") * 257
+    pixels = np.asarray(face(index)).astype(">u2") * 257
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)
     return png(178, 218, 16, 2, rows)
 

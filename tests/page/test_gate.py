@@ -3,11 +3,9 @@
 import asyncio
 from unittest.mock import Mock
 
-import gradio as gr
 import pytest
 
-from srez.page.gate import Gate, Guarded, _checked_path, _Refused
-from srez.page.visitors import Visitors
+from srez.page.gate import Gate, _checked_path, _Refused
 
 
 def _asked(path, method="GET", root_path="", **headers):
@@ -75,19 +73,6 @@ def test_a_request_of_our_own_page_or_of_no_browser_is_let_in(headers):
 def test_a_request_of_another_sites_page_is_refused(headers):
     with pytest.raises(_Refused, match="asked for by another site's page"):
         _asked("/gradio_api/queue/join", "POST", **headers)
-
-
-def test_the_end_of_a_session_is_called_by_a_heartbeat_alone(tmp_path):
-    ended = []
-    with Guarded(Visitors(tmp_path)) as demo:
-        demo.unload(lambda: ended.append(True))
-    [end] = demo.fns.values()
-    for request in (Mock(method="POST"), [Mock(method="GET")], None):
-        with pytest.raises(gr.Error, match="That can't be called"):
-            asyncio.run(demo.process_api(end, [], request=request))
-    assert not ended
-    asyncio.run(demo.process_api(end, [], request=Mock(method="GET")))
-    assert ended
 
 
 def test_a_websocket_is_closed_before_gradio_sees_it():

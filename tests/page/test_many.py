@@ -12,8 +12,7 @@ from srez.page import many, visitors
 from srez.page.many import MAX_FILES, Many, _gather
 from srez.page.visitors import Visitors
 from srez.pictures.image import write_image
-
-VISITOR = Mock(session_hash="one")
+from tests.page.conftest import VISITOR
 
 
 @pytest.fixture

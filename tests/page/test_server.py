@@ -3,26 +3,24 @@
 import contextlib
 import http.client
 import http.server
-import os
-import subprocess
-import sys
 import threading
-import urllib.request
 
+import httpx
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.conftest import ROOT, free_port, serving
+from tests.conftest import PATIENCE, ROOT, free_port, printed, serving, until
 
-# In a process of its own: Gradio reads them when it is imported.
-SETTLED = """import os, srez.page, gradio, httpx, huggingface_hub.constants as hub
+# In a process of its own: Gradio reads the environment when it is imported, and here all is.
+BUILT = """import os, sys, srez.page.serve as serve, httpx, huggingface_hub.constants as hub
 from gradio import analytics, http_server
-with gradio.Blocks() as demo:
-    pass
+from srez.options import Options
+demo = serve.Page(Options(run="serve", weights="shipped"), os.environ["TMPDIR"]).build()
 print(demo.root_path, http_server.INITIAL_PORT_VALUE, http_server.LOCALHOST_NAME)
 print(demo.allowed_paths, analytics.analytics_enabled(), demo.dev_mode, hub.HF_HUB_OFFLINE)
-print(httpx.Client()._mounts, [name for name in os.environ if name.startswith("GRADIO_")])"""
+print(httpx.Client()._mounts, [name for name in os.environ if name.startswith("GRADIO_")])
+print(sorted({"tensorflow", "keras", "scipy", "srez_model"} & {*sys.modules}))"""
 HOSTILE = {
     "GRADIO_ALLOWED_PATHS": "/",
     "GRADIO_ANALYTICS_ENABLED": "True",
@@ -46,46 +44,32 @@ HOSTILE = {
     "ALL_PROXY": "socks5://127.0.0.1:1",
     "no_proxy": "example.org",
 }
-# What Chromium asks for at the root of any server; it does without.
-BY_ITSELF = {"/favicon.ico", "/manifest.json"}
+LOG_IN = """fetch("login", {method: "POST",
+  body: new URLSearchParams({username: "me", password: "mellon"})}).then(() => location.reload())"""
 
 
-def test_gradio_sees_no_variable_that_is_meant_for_others():
-    process = subprocess.run(
-        [sys.executable, "-c", SETTLED],
-        env=os.environ | HOSTILE | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 0, process.stderr
-    assert process.stdout.splitlines() == [
+def test_gradio_sees_nothing_that_is_meant_for_others_and_the_page_is_built_without_tensorflow(
+    tmp_path,
+):
+    assert printed(BUILT, TMPDIR=str(tmp_path), **HOSTILE).splitlines()[1:] == [
         " 7860 127.0.0.1",
         "[] False False True",
         "{} ['GRADIO_ANALYTICS_ENABLED']",
+        "[]",
     ]
 
 
-class Refusing(http.server.BaseHTTPRequestHandler):
-    """A proxy for the way out, which reaches nothing; what it is asked for goes to `strays`."""
+class Proxy(http.server.BaseHTTPRequestHandler):
+    """Hands on what is below /srez to a port, as nginx does with the lines of docs/PAGE.md.
 
-    def do_GET(self):
-        """Answers that there is no way."""
-        self.server.strays.append(self.path)
-        self.send_error(502)
-
-    do_CONNECT = do_HEAD = do_POST = do_GET
-
-    def log_message(self, *_):
-        """Says nothing."""
-
-
-class Reverse(Refusing):
-    """Hands on what is below /srez to a port, as nginx does with the lines of docs/PAGE.md."""
+    All else goes to `strays`: all, if there is no port.
+    """
 
     def do_GET(self):
         """Passes the answer on as it comes."""
-        if not self.path.startswith("/srez/"):
-            super().do_GET()
+        if not (self.server.upstream and self.path.startswith("/srez/")):
+            self.server.strays.append(self.path)
+            self.send_error(502)
             return
         path = self.path.removeprefix("/srez")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -102,40 +86,36 @@ class Reverse(Refusing):
                 while data := answer.read1(65536):
                     self.wfile.write(data)
 
-    do_HEAD = do_POST = do_GET
+    do_CONNECT = do_HEAD = do_POST = do_GET
+
+    def log_message(self, *_):
+        """Says nothing."""
 
 
 @contextlib.contextmanager
-def proxying(handler, upstream=None):
+def proxying(upstream=None):
     """Runs a proxy: (its address, what it was asked for in vain)."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as proxy:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
         proxy.daemon_threads, proxy.upstream, proxy.strays = True, upstream, []
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{proxy.server_port}", proxy.strays
         proxy.shutdown()
 
 
-@pytest.fixture
-def below(tmp_path):
-    """Serves the page below /srez of a reverse proxy: a function of options, for its address."""
-    served = []
-    with contextlib.ExitStack() as stack:
-        address, asked = stack.enter_context(proxying(Refusing))
+@pytest.fixture(scope="module")
+def below(tmp_path_factory):
+    """The address of a page with a password, below /srez of a reverse proxy."""
+    folder, port = tmp_path_factory.mktemp("below"), free_port()
+    options = ["--serve_path=/srez", "--serve_host=0.0.0.0", f"--serve_port={port}"]
+    options += ["--serve_password=mellon", "--weights=shipped"]
+    with proxying() as (way_out, asked), proxying(port) as (address, strays):
         names = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")
-        environment = HOSTILE | dict.fromkeys(names, address)
-
-        def start(*options):
-            port = free_port()
-            options += (f"--serve_port={port}", "--serve_path=/srez", "--weights=shipped")
-            stack.enter_context(serving(tmp_path, *options, **environment))
-            address, strays = stack.enter_context(proxying(Reverse, port))
-            served.extend([asked, strays])
-            return f"{address}/srez"
-
-        yield start
-        asked, strays = served
-        assert not asked
-        assert set(strays) <= BY_ITSELF
+        environment = HOSTILE | dict.fromkeys(names, way_out)
+        with serving(folder, *options, **environment):
+            yield f"{address}/srez"
+    assert not asked
+    # What Chromium asks for at the root of any server; it does without.
+    assert set(strays) <= {"/favicon.ico", "/manifest.json"}
 
 
 @pytest.mark.slow
@@ -145,17 +125,17 @@ def test_behind_a_reverse_proxy_all_of_the_page_works_whatever_proxies_lead_out(
             parts = browser.find_elements(By.CSS_SELECTOR, name)
             return parts and (parts[0].get_attribute(attribute) or None)
 
-        return WebDriverWait(browser, 60).until(find)
+        return WebDriverWait(browser, PATIENCE).until(find)
 
-    address = below()
-    browser.get(f"{address}/")
+    browser.get(f"{below}/")
+    wait_for("input[type=password]", "type")
+    browser.execute_script(LOG_IN)
     wait_for("#upload input[type=file]", "type")
     picture = ROOT / "docs" / "astronaut_small.png"
     browser.find_element(By.CSS_SELECTOR, "#upload input[type=file]").send_keys(str(picture))
     result = wait_for("#compare img")
-    assert result.startswith(f"{address}/gradio_api/file=")
-    with urllib.request.urlopen(result) as answer:
-        assert answer.read().startswith(b"\x89PNG")
+    assert result.startswith(f"{below}/gradio_api/file=")
+    until(lambda: int(wait_for("#compare img", "naturalWidth")) > 0)
     buttons = browser.find_elements(By.CSS_SELECTOR, "button[role=tab]")
     next(button for button in buttons if button.text == "Draw").click()
     assert wait_for("#draw .face").startswith("data:image/png")
@@ -163,12 +143,8 @@ def test_behind_a_reverse_proxy_all_of_the_page_works_whatever_proxies_lead_out(
 
 @pytest.mark.slow
 def test_there_the_password_lets_in_and_https_stays_https(below):
-    address = below("--serve_password=mellon")
-    cookies = urllib.request.HTTPCookieProcessor()
-    browser = urllib.request.build_opener(cookies)
-    browser.open(f"{address}/login", b"username=me&password=mellon").close()
-    headers = {"Host": "example.org", "X-Forwarded-Proto": "https"}
-    with browser.open(urllib.request.Request(f"{address}/", headers=headers)) as answer:
-        assert b'"root":"https://example.org/srez"' in answer.read()
-    with browser.open(f"{address}/config") as answer:
-        assert b'"components"' in answer.read()
+    with httpx.Client(base_url=below, trust_env=False) as client:
+        client.post("/login", data={"username": "me", "password": "mellon"})
+        headers = {"Host": "example.org", "X-Forwarded-Proto": "https"}
+        assert '"root":"https://example.org/srez"' in client.get("/", headers=headers).text
+        assert '"components"' in client.get("/config").text

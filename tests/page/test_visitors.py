@@ -61,27 +61,19 @@ def test_whoever_was_idle_longest_goes_when_the_table_is_full(table, monkeypatch
 
 
 def test_what_nobody_removes_is_gone_after_an_hour(table, monkeypatch):
-    idle, active = table.fresh("idle"), table.fresh("active")
-    orphan = table.folder / "visitors" / "orphan"
-    orphan.mkdir()
-    (table.folder / "tmpbroken").touch()
-    (table.folder / "tmpnew").touch()
-    (table.folder / "lock").touch()
-    (table.folder / "empty").mkdir()
-    (table.folder / "full").mkdir()
-    (table.folder / "full" / "face.png").touch()
+    _, active = table.fresh("idle"), table.fresh("active")
+    for name in ("visitors/orphan", "empty", "full"):
+        (table.folder / name).mkdir()
+    for name in ("tmpbroken", "tmpnew", "lock", "full/face.png"):
+        (table.folder / name).touch()
     old = time.time() - visitors.KEPT_SECONDS - 1
-    for path in (idle.parent, orphan, *table.folder.glob("*")):
-        if path.name not in ("tmpnew", "visitors"):
+    for path in (*table.folder.glob("*"), *table.folder.glob("visitors/*")):
+        if path not in (table.folder / "tmpnew", table.folder / "visitors", active.parent):
             os.utime(path, (old, old))
     monkeypatch.setattr(visitors, "TIDY_SECONDS", 0)
     table.check_room("active")
-    assert sorted(path.name for path in table.folder.iterdir()) == [
-        "full",
-        "lock",
-        "tmpnew",
-        "visitors",
-    ]
+    names = sorted(path.name for path in table.folder.iterdir())
+    assert names == ["full", "lock", "tmpnew", "visitors"]
     assert list((table.folder / "visitors").iterdir()) == [active.parent]
     assert not table.is_here("idle")
 

@@ -32,7 +32,7 @@ PNG = encoded(face(), "PNG")
 ADOBE_CMYK = encoded(face().convert("CMYK"))
 PALETTE = encoded(face().quantize(64), "PNG")
 JPEG = jpeg()
-DEEP_GREY = Image.fromarray((np.asarray(face().convert("L")).astype(np.uint16)) * 257)
+DEEP_GREY = Image.fromarray((np.asarray(face(ODD).convert("L")).astype(np.uint16)) * 257)
 
 TEXT_BOMB = odd_files.png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))
 
@@ -65,13 +65,13 @@ BAD = [
     ("broken inside", odd_files.broken_inside(), "TensorFlow can't decode"),
 ]
 
-# name, content, how far its pixels may be from the face's on average
+# name, content, how far its pixels may be from the face's on average (255: it is another picture)
 GOOD = [
     ("progressive", jpeg(ODD, progressive=True), 3),
     ("grey", encoded(face(ODD).convert("L")), 40),
     ("CMYK, as Adobe inverts it", encoded(face(ODD).convert("CMYK")), 6),
-    ("16 bits of grey", encoded(DEEP_GREY, "PNG"), 255),
-    ("16 bits of colour", odd_files.deep_rgb(), 255),
+    ("16 bits of grey", encoded(DEEP_GREY, "PNG"), 40),
+    ("16 bits of colour", odd_files.deep_rgb(ODD), 0),
     ("palette", encoded(face(ODD).quantize(64), "PNG"), 10),
     ("alpha", encoded(face(ODD).convert("RGBA"), "PNG"), 1),
     ("png", encoded(face(ODD), "PNG"), 1),
@@ -91,16 +91,13 @@ GOOD = [
 NAMES = ["a b.jpg", "a'b\".jpg", "a\nb.jpg", "ü漢.jpg"]
 
 
-def _write_faces(folder):
-    for number in range(COUNT):
-        (folder / f"{number:02d}.jpg").write_bytes(jpeg(number))
-    return folder
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, faces):
     """COUNT faces; a test writes its own number ODD."""
-    return _write_faces(tmp_path_factory.mktemp("faces"))
+    folder = tmp_path_factory.mktemp("faces")
+    for number in range(COUNT):
+        shutil.copy(faces / f"{number:02d}.jpg", folder)
+    return folder
 
 
 def _with(folder, tmp_path, content, name=f"{ODD:02d}.jpg"):
@@ -126,9 +123,9 @@ def _load(source):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, folder):
     """A run over all good, odd and bad pictures: its batches, and the reasons of the bad ones."""
-    folder = _write_faces(tmp_path_factory.mktemp("all"))
+    folder = shutil.copytree(folder, tmp_path_factory.mktemp("all") / "faces")
     for name, content, _ in (*BAD, *GOOD):
         (folder / f"{name}.jpg").write_bytes(content)
     source = open_source(folder)
@@ -158,10 +155,6 @@ def test_an_odd_picture_just_works(run, name, content, tolerance):
     if tolerance < 255:
         assert image.shape == FACE.shape
         assert np.abs(image - FACE).mean() <= tolerance
-
-
-def test_16_bits_of_colour_keep_the_upper_8():
-    assert (read_image(odd_files.deep_rgb(), "deep") == np.asarray(face())).all()
 
 
 @pytest.mark.parametrize("name", [*NAMES, "\udcff\udcfe.jpg", "a\\b\t\x1b[31m.jpg", "-x.jpg"])
@@ -231,13 +224,13 @@ HOSTILE = [
     ("a flipped byte", _flip_in_data, zipfile.ZIP_STORED, "wrong checksum"),
     ("a wrong checksum", _patch(crc=b"abcd"), zipfile.ZIP_DEFLATED, "wrong checksum"),
     ("encrypted", _patch(flags=b"\1"), zipfile.ZIP_STORED, "encrypted"),
-    ("smaller than it says", _patch(size=_four(90_000)), zipfile.ZIP_DEFLATED, "says"),
-    ("larger than it says", _patch(size=_four(99)), zipfile.ZIP_DEFLATED, "says"),
+    ("smaller than it says", _patch(size=_four(90_000)), zipfile.ZIP_DEFLATED, "not as large as"),
+    ("larger than it says", _patch(size=_four(99)), zipfile.ZIP_DEFLATED, "not as large as"),
     ("over the end", _patch(packed=_four(2**27)), zipfile.ZIP_STORED, "in its place"),
     ("too large", _patch(size=_four(2**31)), zipfile.ZIP_STORED, "larger than 256"),
     ("elsewhere", _patch(place=_four(77)), zipfile.ZIP_STORED, "in its place"),
     ("packed otherwise", lambda path: None, zipfile.ZIP_LZMA, "neither stored nor deflated"),
-    ("cut short", _patch(packed=_four(500)), zipfile.ZIP_DEFLATED, "says"),
+    ("cut short", _patch(packed=_four(500)), zipfile.ZIP_DEFLATED, "not as large as"),
 ]
 
 
@@ -252,13 +245,6 @@ def test_a_hostile_entry_costs_that_picture_only(tmp_path, name, change, packing
     good, [(bad, found)] = _load(open_source(path))
     assert (good, bad) == (COUNT - 1, "00.jpg")
     assert reason in found
-
-
-def test_a_deflate_bomb_is_unpacked_no_further_than_it_says(tmp_path):
-    path = odd_files.zipped(tmp_path / "a.zip", [("a.jpg", bytes(10**8))], zipfile.ZIP_DEFLATED)
-    odd_files.patched(path, {24: _four(1000)})
-    with pytest.raises(OSError, match=r"^a\.jpg: the zip's entry is not as large as the zip says$"):
-        open_source(path).read(0)
 
 
 def test_what_is_no_picture_of_its_own_in_a_zip_is_left_out(tmp_path):
@@ -321,11 +307,6 @@ def test_a_cache_leaves_out_the_same_pictures_for_the_same_reasons(broken, tmp_p
         with pytest.raises(OSError, match="1 of the 12"):
             bad_images.check()
     np.testing.assert_array_equal(_read(broken)[0], _read(broken, cache=cache)[0])
-
-
-def test_loading_leaves_out_what_tensorflow_fails_to_decode(broken):
-    good, [(name, _)] = _load(broken)
-    assert (good, name) == (COUNT - 1, "05.jpg")
 
 
 @pytest.mark.parametrize("content", [b"no picture", odd_files.broken_inside()])

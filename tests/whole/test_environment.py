@@ -1,17 +1,15 @@
 """What other programs have set up for themselves doesn't reach srez."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
-import srez
 import srez_main
 from srez.options import Options
 from srez_infer import infer
-from tests.conftest import ROOT, SMALL, in_turn, run_main, train_arguments
+from tests.conftest import MAIN, ROOT, SMALL, in_turn, printed, run_main, train_arguments
 
 KERAS_JSON = {
     "backend": "theano",
@@ -48,41 +46,26 @@ def hostile(tmp_path):
 
 
 @pytest.mark.slow
-def test_another_projects_settings_change_no_pixel(here, hostile):
+def test_another_projects_settings_change_no_pixel_and_nothing_is_left_at_home(
+    here, faces, hostile
+):
     picture = ROOT / "docs" / "astronaut_small.png"
-    words = ("--run=infere", "--weights=shipped", f"--infer_input={picture}")
-    process = run_main(*words, "--infer_output=theirs.png", cwd=here, **hostile)
-    assert (process.returncode, process.stderr) == (0, "")
-    infer(Options(infer_input=str(picture), infer_output="ours.png", weights="shipped"))
-    assert (here / "theirs.png").read_bytes() == (here / "ours.png").read_bytes()
-
-
-@pytest.mark.slow
-def test_with_them_it_trains_exports_and_leaves_nothing_at_home(here, faces, hostile):
     commands = in_turn(
         train_arguments(faces, train_batches=1, batch_size=2),
         ["--run=export", "--export_format=tflite"],
+        ["--run=infere", "--weights=shipped", f"--infer_input={picture}"],
     )
     process = run_main(*commands, cwd=here, program=SMALL, **hostile)
     assert (process.returncode, process.stderr) == (0, "")
+    infer(Options(infer_input=str(picture), infer_output="ours.png", weights="shipped"))
+    assert (here / "result.png").read_bytes() == (here / "ours.png").read_bytes()
     home = here / "home"
     assert sorted(home.rglob("*")) == [home / ".keras", home / ".keras" / "keras.json"]
 
 
-def _printed(code, environment):
-    """What Python code prints in a process of its own, a line."""
-    process = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | environment | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    return process.stdout.strip() or process.stderr
-
-
 @pytest.mark.slow
 def test_srez_model_alone_has_its_own_settings(hostile):
-    found = _printed(f"import srez_model; {TOLD}", hostile)
+    found = printed(f"import srez_model; {TOLD}", **hostile)
     assert found == "tensorflow float32 1e-07 channels_last"
 
 
@@ -96,21 +79,11 @@ def test_srez_model_alone_has_its_own_settings(hostile):
 )
 def test_only_the_benchmarks_take_another_backend(hostile, package, environment, backend):
     code = f"import {package}, os; print(os.environ['KERAS_BACKEND'])"
-    assert _printed(code, hostile | environment) == backend
+    assert printed(code, **hostile, **environment) == backend
 
 
-def test_settling_sets_what_is_given_and_removes_all_else(monkeypatch):
-    monkeypatch.setenv("OURS_OLD", "1")
-    monkeypatch.setenv("OURS_KEPT", "1")
-    monkeypatch.setenv("OTHER", "1")
-    srez.settle("OURS_", KEPT="2")
-    assert "OURS_OLD" not in os.environ
-    assert (os.environ["OURS_KEPT"], os.environ["OTHER"]) == ("2", "1")
-
-
-@pytest.mark.parametrize("word", ["-I", "-P", "-OO"])
-def test_srez_starts_under_pythons_own_switches(here, word):
-    command = [sys.executable, word, ROOT / "srez_main.py", "--help"]
+def test_srez_starts_under_pythons_own_switches(here):
+    command = [sys.executable, "-I", "-OO", MAIN, "--help"]  # without its folder and docstrings
     process = subprocess.run(command, cwd=here, capture_output=True, text=True)
     assert (process.returncode, process.stderr) == (0, "")
     assert "--run train " in process.stdout and "None" not in process.stdout
@@ -129,14 +102,3 @@ def test_srez_starts_under_pythons_own_switches(here, word):
 def test_what_is_missing_is_said_truly(name, expected):
     error = ModuleNotFoundError("no name", name=name)
     assert srez_main.missing(error).startswith(expected)
-
-
-def test_a_missing_part_of_srez_costs_one_line(monkeypatch, capsys):
-    error = ModuleNotFoundError("no module", name="srez_demo")
-
-    def demo(_):
-        raise error
-
-    monkeypatch.setitem(srez_main.MODES, "demo", demo)
-    assert srez_main.main(["srez_main.py", "--run=demo"]) == 1
-    assert capsys.readouterr().err.startswith(f"srez: {ROOT} is no whole copy of srez: ")

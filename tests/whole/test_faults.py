@@ -1,10 +1,9 @@
 """A run that is stopped, killed or starved: nothing is lost, and one line says what is wrong."""
 
-import collections
+import contextlib
 import csv
 import errno
 import functools
-import json
 import os
 import random
 import re
@@ -12,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from unittest import mock
@@ -21,6 +19,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import srez_main
 import srez_train
 from srez.data.source import Source, open_source
 from srez.data.split import split_source
@@ -28,8 +27,7 @@ from srez.run import checkpoint
 from srez.run.checkpoint import batch_of, newest_checkpoint, read_run
 from srez.run.weights import choose_weights
 from srez_input import Batches
-from tests.conftest import ROOT, SMALL, assert_same_bits, small_config, train_arguments
-from tests.odd_files import zipped
+from tests.conftest import PATIENCE, SMALL, assert_same_bits, small_config, train_arguments
 
 # Nearly all train anew; what of is no matter.
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small")]
@@ -39,46 +37,12 @@ ROOM = 350 << 10  # bytes: for one checkpoint, not for two
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 
 
-# From batch 21 on each checkpoint takes ten minutes.
-SLOW_TO_SAVE = """
-import sys, time
-from tests import small
-from srez.console import load_tensorflow
-load_tensorflow()
-from srez.run import checkpoint
-write = checkpoint.write_checkpoint
-checkpoint.write_checkpoint = lambda *given: time.sleep(600 * (given[1] > 20)) or write(*given)
-sys.exit(small.main(sys.argv[1:]))
-"""
-
-
-def _start(folder, faces, program=None, **flags):
-    flags = {"batch_size": 2, "test_vectors": 2} | flags
-    words = ["-c", program] if program else [SMALL]
-    command = [sys.executable, "-u", *words, *train_arguments(faces, **flags)]
-    environment, pipe = os.environ | {"PYTHONPATH": str(ROOT)}, subprocess.PIPE
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
-    )
-
-
-def _wait_for(process, text):
-    """Reads a process's stdout up to the line that holds `text`; says whether it came."""
-    return any(text in line for line in process.stdout)
-
-
 def _kill_while_writing(process, folder):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not any(folder.glob("checkpoint/.writing-*")) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.001)
     process.kill()
-    return process.wait()
-
-
-def _kill(process, _):
-    process.kill()
-    return process.wait()
 
 
 def _signal(process, folder, number):
@@ -87,7 +51,6 @@ def _signal(process, folder, number):
     assert (process.returncode, errors) == (128 + number, "")
     batch = int(re.search(r"Saved at batch (\d+): the same command goes on", rest)[1])
     assert newest_checkpoint(folder / "checkpoint").name == f"batch{batch:06d}"
-    return process.returncode
 
 
 def _interrupt_without_a_reader(process, folder):
@@ -95,39 +58,30 @@ def _interrupt_without_a_reader(process, folder):
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=120) == 128 + signal.SIGINT
     assert newest_checkpoint(folder / "checkpoint")
-    return process.returncode
 
 
-ENDS = {
-    "SIGTERM": functools.partial(_signal, number=signal.SIGTERM),
-    "a kill while a checkpoint is written": _kill_while_writing,
-    "SIGINT, the reader of the output gone": _interrupt_without_a_reader,
-    "a kill": _kill,
-    "SIGINT": functools.partial(_signal, number=signal.SIGINT),
-    "SIGHUP": functools.partial(_signal, number=signal.SIGHUP),
-}
-KILLS = {name: end for name, end in ENDS.items() if "kill" in name}
+TERM, HANG_UP = (functools.partial(_signal, number=n) for n in (signal.SIGTERM, signal.SIGHUP))
+STOPS = [TERM, _kill_while_writing, _interrupt_without_a_reader, HANG_UP]
+KILLS = [_kill_while_writing, lambda process, _: process.kill()]
 
 
 @pytest.mark.parametrize(
-    ("ends", "flags"),
-    [
-        (ENDS, {}),
-        (KILLS, MODERN),
-    ],
-    ids=["ended in all ways", "modern killed"],
+    ("ends", "flags"), [(STOPS, {}), (KILLS, MODERN)], ids=["stopped", "modern killed"]
 )
 def test_a_run_stopped_and_killed_many_times_ends_as_one_never_stopped(
     tmp_path, faces, ends, flags
 ):
-    start = functools.partial(_start, faces=faces, checkpoint_period=7, summary_period=50)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
+    usual = {"batch_size": 2, "test_vectors": 2, "checkpoint_period": 7, "summary_period": 50}
+    words = train_arguments(faces, **usual, **flags)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     moments = random.Random(0)
-    for end in ends.values():
-        with start(killed, **flags) as process:
-            assert _wait_for(process, "Progress"), process.stderr.read()
+    for end in ends:
+        command = [sys.executable, "-u", SMALL, *words]
+        with subprocess.Popen(command, cwd=killed, **pipes) as process:
+            assert any("Progress" in line for line in process.stdout), process.stderr.read()
             if not flags:  # it has 20 minutes
                 time.sleep(moments.uniform(0, 0.3))
             end(process, killed)
@@ -135,9 +89,8 @@ def test_a_run_stopped_and_killed_many_times_ends_as_one_never_stopped(
     assert 7 <= ended < flags.get("train_batches", 10**6)
     total = flags.get("train_batches", 50 * (ended // 50 + 1))
     for folder in (whole, killed):
-        with start(folder, **flags | {"train_batches": total}) as process:
-            _, errors = process.communicate()
-        assert process.returncode == 0, errors
+        with contextlib.chdir(folder):
+            assert srez_main.main(["srez_main.py", *words, f"--train_batches={total}"]) == 0
     paths = [newest_checkpoint(folder / "checkpoint") for folder in (whole, killed)]
     assert [path.name for path in paths] == [f"batch{total:06d}"] * 2
     assert_same_bits(*paths)
@@ -155,17 +108,6 @@ def test_a_run_stopped_and_killed_many_times_ends_as_one_never_stopped(
         assert (killed / "train" / name).read_bytes() == (whole / "train" / name).read_bytes()
 
 
-def test_a_second_signal_leaves_at_once_with_the_checkpoint_before_intact(here, faces):
-    with _start(here, faces, program=SLOW_TO_SAVE, checkpoint_period=10) as process:
-        assert _wait_for(process, "Batch [  20]")
-        process.send_signal(signal.SIGINT)
-        assert _wait_for(process, "a second Ctrl-C leaves at once")
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
-    assert process.returncode == -signal.SIGINT  # which shells show as 130
-    assert newest_checkpoint(here / "checkpoint").name in ("batch000010", "batch000020")
-
-
 def test_a_damaged_newest_checkpoint_costs_its_batches_only(here, faces, whole_run, capsys):
     shutil.copytree(whole_run.folder, here, dirs_exist_ok=True)
     newest = here / "checkpoint" / "batch000004"
@@ -178,16 +120,6 @@ def test_a_damaged_newest_checkpoint_costs_its_batches_only(here, faces, whole_r
     assert_same_bits(newest, whole_run.folder / "checkpoint" / "batch000004")
 
 
-def test_noresume_moves_the_old_results_aside(here, faces, whole_run, capsys):
-    for name in ("train", "checkpoint"):
-        shutil.copytree(whole_run.folder / name, name)
-    srez_train.train(small_config(faces, train_batches=1, resume=False, random_seed=3))
-    assert "Moved an earlier run's results aside" in capsys.readouterr().out
-    for folder, seed in (("train.1", 0), ("train", 3)):
-        assert json.loads((here / folder / "options.json").read_text())["random_seed"] == seed
-    assert newest_checkpoint(here / "checkpoint.1")
-
-
 def test_sheets_without_a_checkpoint_are_moved_aside(whole_run):
     assert (whole_run.folder / "train.1" / "batch000007_out.png").read_text() == "old"
     assert not (whole_run.folder / "train" / "batch000007_out.png").exists()
@@ -197,12 +129,7 @@ def test_checkpoints_come_by_the_clock_too(whole_run):
     assert whole_run.saved == [1, 2, 3, 4]
 
 
-def test_two_checkpoints_are_kept(whole_run):
-    names = sorted(path.name for path in (whole_run.folder / "checkpoint").iterdir())
-    assert names == ["batch000003", "batch000004", "lock"]
-
-
-def test_the_best_checkpoint_is_kept_whatever_its_age(here, faces, monkeypatch):
+def test_two_checkpoints_are_kept_and_the_best_whatever_its_age(here, faces, monkeypatch):
     first, second = ({"name": f"batch00000{batch}", "score": batch / 10} for batch in (1, 2))
     measured = [({"validation/score": 0.1}, best) for best in (first, *[second] * 4)]
     monkeypatch.setattr(srez_train.Validation, "measure", mock.Mock(side_effect=measured))
@@ -270,15 +197,14 @@ def test_a_sheet_that_cannot_be_written_is_said_once(here, faces, monkeypatch, c
 
 
 def test_numbers_that_diverge_stop_a_run_and_name_the_pictures(here, faces, monkeypatch):
-    class Diverging(srez_train.Trainer):
-        """The third step's gradients are not numbers."""
+    gradients = srez_train.Trainer.gradients
 
-        def gradients(self, *arguments):
-            scalars, generator_gradients, others = super().gradients(*arguments)
-            factor = tf.where(self.batch < 2, 1.0, float("nan"))
-            return scalars, [factor * gradient for gradient in generator_gradients], others
+    def diverging(trainer, *arguments):
+        scalars, generator_gradients, others = gradients(trainer, *arguments)
+        factor = tf.where(trainer.batch < 2, 1.0, float("nan"))  # from the third step on
+        return scalars, [factor * gradient for gradient in generator_gradients], others
 
-    monkeypatch.setattr(srez_train, "Trainer", Diverging)
+    monkeypatch.setattr(srez_train.Trainer, "gradients", diverging)
     config = small_config(faces, train_batches=40, checkpoint_period=1)
     with pytest.raises(OSError, match=r"not finite since batch 3, with the pictures '\d\d.jpg'"):
         srez_train.train(config)
@@ -307,81 +233,34 @@ def test_too_many_bad_pictures_stop_a_run(here, faces):
         srez_train.train(small_config(_spoilt(faces, 12), train_batches=40))
 
 
-def _leave(path):
-    path.rename("elsewhere")
-
-
-def _come_back(path):
-    Path("elsewhere").rename(path)
-
-
-def _cut_off(path):
-    shutil.copy(path, "elsewhere")
-    os.truncate(path, 9000)
-
-
-def _unmount(path):
-    path.rename("elsewhere")
-    path.mkdir()
-
-
-def _mount(path):
-    path.rmdir()
-    _come_back(path)
-
-
-def _reading(path, go):
-    """A Source.read under which the pictures go when two batches of two have been read."""
-    source = open_source(path)
-    files = split_source(source, 2, 0, 2).train
-    batches = Batches(source, files, 2, 64, 0)
-    # The sheet before the first batch reads that batch, too.
-    left = collections.Counter([*batches.files_of(0), *batches.files_of(0), *batches.files_of(1)])
-    first, others = frozenset(left), set(files) - set(left)
-    read, lock, are_read = Source.read, threading.Lock(), threading.Event()
-    to_go = [go]
-
-    def reading(source, number):
-        if number in others:
-            assert are_read.wait(60)
-            with lock:
-                while to_go:
-                    to_go.pop()()
-        data = read(source, number)
-        with lock:
-            left.subtract([number])
-            if all(left[each] <= 0 for each in first):
-                are_read.set()
-        return data
-
-    return reading
-
-
-@pytest.mark.parametrize(
-    ("kind", "go", "come"),
-    [
-        ("folder", _leave, _come_back),
-        ("folder", _unmount, _mount),
-        ("zip", _cut_off, _come_back),
-    ],
-)
 def test_pictures_that_go_away_and_come_back_cost_nothing(
-    here, faces, whole_run, monkeypatch, capsys, kind, go, come
+    here, faces, whole_run, monkeypatch, capsys
 ):
     path = shutil.copytree(faces, here / "pictures")
-    if kind == "zip":
-        entries = [(picture.name, picture.read_bytes()) for picture in faces.iterdir()]
-        path = zipped(here / "pictures.zip", entries)
     config = small_config(path, train_batches=4)
+    source, read = open_source(path), Source.read
+    files = split_source(source, 2, 0, 2).train
+    batches = Batches(source, files, 2, 64, 0)
+    first = {number: source.read(number) for at in (0, 1) for number in batches.files_of(at)}
+
+    def reading(source, number):
+        """The pictures go when one of the third batch is read, whoever reads the others when."""
+        if number in first:
+            return first[number]
+        if number in files:
+            with contextlib.suppress(FileNotFoundError):  # they have gone
+                path.rename("elsewhere")
+        return read(source, number)
+
     with monkeypatch.context() as context:
-        context.setattr(Source, "read", _reading(path, lambda: go(path)))
+        context.setattr(Source, "read", reading)
         gone = rf"^saved at batch 2, and .* {path}: its pictures can't be read any more"
         with pytest.raises(OSError, match=gone):
             srez_train.train(config)
     assert newest_checkpoint("checkpoint").name == "batch000002"
     assert "left out" not in capsys.readouterr().err
     assert not Path("train", "bad_images.txt").exists()
-    come(path)
+    Path("elsewhere").rename(path)
     srez_train.train(config)
     assert_same_bits(
         *(folder / "checkpoint" / "batch000004" for folder in (here, whole_run.folder))
@@ -396,7 +275,7 @@ def test_pictures_that_are_gone_before_the_first_batch_are_said_and_nothing_is_s
 
     def going(*arguments):
         made = run(*arguments)
-        _leave(path)
+        path.rename("elsewhere")
         return made
 
     monkeypatch.setattr(srez_train, "Run", going)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MAIN, SMALL, in_turn, need
+from tests.conftest import SMALL, in_turn, need
 
 CAFE = os.fsdecode(b"caf\xe9")  # no UTF-8
 LATIN_1 = "en_US.ISO-8859-1"
@@ -22,23 +22,21 @@ TRAIN = ["--batch_size=2", "--test_vectors=2", "--train_batches=3", "--summary_p
 
 @pytest.fixture(scope="module", params=LOCALES)
 def srez(request, tmp_path_factory, faces):
-    """Runs the command line in a locale, in a folder of that name; returns status and output."""
+    """Runs command lines in a locale, in a folder of that name; returns status and output."""
     folder = tmp_path_factory.mktemp("names")
     here = folder / CAFE
     shutil.copytree(faces, here / CAFE)
     (here / CAFE / "00.jpg").rename(here / CAFE / f"{CAFE}.jpg")
-    kept = {
-        name: text for name, text in os.environ.items() if not name.startswith(("LC_", "PYTHON"))
-    }
-    environment = kept | LOCALES[request.param]
+    others = (name for name in os.environ if not name.startswith(("LC_", "PYTHON")))
+    environment = {name: os.environ[name] for name in others} | LOCALES[request.param]
     if request.param == "Latin-1":
         path = folder / LATIN_1
         need(Path("/usr/share/i18n/locales/en_US").exists, "locales")
         subprocess.run(["localedef", "-i", "en_US", "-f", "ISO-8859-1", path], check=True)
         environment["LOCPATH"] = str(folder)
 
-    def run(*arguments, program=MAIN):
-        command = [sys.executable, program, *arguments]
+    def run(*commands):
+        command = [sys.executable, SMALL, *in_turn(*commands)]
         process = subprocess.run(command, cwd=here, env=environment, capture_output=True)
         return process.returncode, process.stdout + process.stderr
 
@@ -56,7 +54,7 @@ def test_every_command_takes_them(srez):
         ["--run=export", f"--export_output={CAFE}", "--export_format=tflite"],
         ["--run=pack", f"--dataset={CAFE}", f"--pack_output={CAFE}.d"],
     )
-    status, output = srez(*in_turn(*commands), program=SMALL)
+    status, output = srez(*commands)
     assert b"Traceback" not in output
     # A zip's names are UTF-8, which a name may be in one locale and not in another.
     said = [line for line in output.splitlines() if line.startswith(b"srez: ")]
@@ -64,9 +62,12 @@ def test_every_command_takes_them(srez):
     assert status == 0 or len(said) == len(renamed) == 1, output
 
 
-@pytest.mark.parametrize("name", ["train_dir", "checkpoint_dir", "export_output"])
-def test_what_tensorflow_would_write_elsewhere_is_refused_in_one_line(srez, name):
-    status, output = srez("--run=export", f"--{name}={CAFE}/x")
+def test_what_tensorflow_would_write_elsewhere_is_refused_in_one_line(srez):
+    names = ("train_dir", "checkpoint_dir", "export_output")
+    commands = [["--run=export", f"--{name}={CAFE}/x"] for name in names]
+    status, output = srez(*commands)
     assert status == 2
-    assert output.startswith(b"srez: flag --" + name.encode() + b"=caf")
-    assert output.count(b"\n") == 1
+    lines = [line for line in output.splitlines() if not line.startswith(b"$ ")]
+    assert len(lines) == len(names)
+    for name, line in zip(names, lines, strict=True):
+        assert line.startswith(b"srez: flag --" + name.encode() + b"=caf")

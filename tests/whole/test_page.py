@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,11 @@ from selenium.webdriver.common.keys import Keys
 
 from srez.options import Options
 from srez_infer import infer
-from tests.conftest import ROOT, SMALL, free_port, run_main, serving, train_arguments
+from tests.conftest import ROOT, SMALL, free_port, run_main, serving, train_arguments, until
 
 pytestmark = pytest.mark.slow
 ASTRONAUT = ROOT / "docs" / "astronaut_small.png"
 TABS = ("Photo", "Many", "Draw", "Training")
-PATIENCE = 60  # seconds, on a busy machine
 DOWNLOADED = """const [done] = arguments, link = document.querySelector('#files a[download]');
 if (!link) done(null);
 else fetch(link.href).then(answer => answer.arrayBuffer()).then(
@@ -36,16 +34,6 @@ let ground = title;
 const colour = () => getComputedStyle(ground).backgroundColor;
 while (colour() === 'rgba(0, 0, 0, 0)') ground = ground.parentElement;
 return [getComputedStyle(title).color, colour()]"""
-
-
-def until(what):
-    """What the function returns as soon as it is true."""
-    last = time.monotonic() + PATIENCE
-    while time.monotonic() < last:
-        if value := what():
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"not true after {PATIENCE} seconds")
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +155,9 @@ def test_a_picture_comes_from_the_camera(page):
 
 def test_an_example_is_made_sharp(page):
     clear(page)
-    until(lambda: page.find_elements(By.CSS_SELECTOR, "#examples img"))[0].click()
+    first, *_ = until(lambda: page.find_elements(By.CSS_SELECTOR, "#examples img"))
+    until(first.is_displayed)
+    first.click()
     until(lambda: "astronaut_small.png (48x48): 1 face" in words(page))
     until(lambda: "are invented" in words(page))
 

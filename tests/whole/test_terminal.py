@@ -1,11 +1,11 @@
 """The usual commands in a terminal of 80 columns: no line is wrapped, as a user sees them."""
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 
 import pytest
 from PIL import Image
@@ -67,22 +67,14 @@ def test_no_line_is_wider_than_the_terminal(drawn, name):
 def run_in_terminal(words, cwd):
     """The lines that command lines draw in a terminal, a bar's states among them."""
     ours, theirs = pty.openpty()
-    drawn = []
-    reader = threading.Thread(target=_read, args=(ours, drawn))
-    reader.start()
     environment = os.environ | {"COLUMNS": str(COLUMNS), "LINES": "24", "TERM": "xterm"}
-    command = [sys.executable, SMALL, *words]
-    subprocess.run(command, cwd=cwd, env=environment, stdout=theirs, stderr=theirs, timeout=300)
-    os.close(theirs)
-    reader.join()
-    os.close(ours)
-    text = ESCAPES.sub("", b"".join(drawn).decode())
-    return [line.rstrip() for line in re.split(r"[\r\n]+", text)]
-
-
-def _read(terminal, drawn):
-    try:
-        while data := os.read(terminal, 65536):
-            drawn.append(data)
-    except OSError:  # Linux's end of a terminal
-        pass
+    command, drawn = [sys.executable, SMALL, *words], b""
+    with (
+        open(ours, "rb", buffering=0) as terminal,
+        subprocess.Popen(command, cwd=cwd, env=environment, stdout=theirs, stderr=theirs),
+    ):
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # Linux's end of a terminal
+            while data := terminal.read(65536):
+                drawn += data
+    return [line.rstrip() for line in re.split(r"[\r\n]+", ESCAPES.sub("", drawn.decode()))]

@@ -1,5 +1,4 @@
 import csv
-import json
 import re
 import shutil
 import time
@@ -18,14 +17,10 @@ from tests.conftest import cell, small_config, train_arguments
 
 def test_a_training_ends_well_and_says_what_it_does(trained):
     _, process = trained
-    assert process.returncode == 0
+    assert (process.returncode, process.stderr) == (0, "")  # none but the program speaks
     assert "19 training, 2 validation and 3 test pictures" in process.stdout
     assert re.search(r"^Progress\[ 83%\], ETA\[ +\dm\], Batch \[  10\]", process.stdout, re.M)
     assert "Finished: trained 12 of 12 batches" in process.stdout
-
-
-def test_nothing_but_the_program_speaks_on_the_console(trained):
-    assert trained[1].stderr == ""
 
 
 def test_a_sheet_is_written_each_period_and_at_both_ends(trained):
@@ -42,12 +37,6 @@ def test_a_sheet_has_a_row_per_test_face_and_four_columns(trained):
     truth = truth.mean((1, 3))
     assert (nearest == nearest[:, :1, :, :1]).all()
     assert abs(truth - nearest[:, 0, :, 0]).max() < 1
-
-
-def test_options_are_kept(trained):
-    options = json.loads((trained[0] / "train" / "options.json").read_text())
-    expected = {"train_batches": 12, "batch_size": 4, "train_time": None}
-    assert {name: options[name] for name in expected} == expected
 
 
 def test_tensorboard_shows_losses_and_the_sheet(trained):
@@ -93,12 +82,12 @@ def test_train_time_ends_a_run_and_the_last_measurement_is_no_part_of_it(
 
     def measure(run, batch):
         seconds.append(run.progress.seconds)
-        time.sleep(1.5)
+        time.sleep(0.5)
 
     monkeypatch.setattr(srez_train.Run, "evaluate", measure)
-    srez_train.train(small_config(faces, train_time=0.05))
-    assert seconds[-1] >= 3
-    assert f"Finished: trained {duration(seconds[-1])} of 3 s.\n" in capsys.readouterr().out
+    srez_train.train(small_config(faces, train_time=0.02))
+    assert seconds[-1] >= 1.2
+    assert f"Finished: trained {duration(seconds[-1])} of 1.2 s.\n" in capsys.readouterr().out
 
 
 def test_validation_is_measured_at_its_period_and_at_the_end(trained):
