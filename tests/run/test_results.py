@@ -3,7 +3,6 @@ import os
 
 import pytest
 
-from srez.data.left_out import is_sheet
 from srez.run.results import in_the_way, is_own, set_aside
 
 HEADER = b"x" * 8 + b"brain.Event:2"
@@ -74,11 +73,6 @@ def test_what_is_not_srezs_and_has_a_name_that_a_run_needs_is_found(tmp_path, na
     assert in_the_way(tmp_path, tmp_path) is None
     _fill(tmp_path, {name: content})
     assert in_the_way(tmp_path, tmp_path) == tmp_path / name.split("/")[0]
-
-
-def test_a_sheet_is_known_by_its_name_in_any_folder():
-    assert all(map(is_sheet, ("batch000200_out.png", "a/batch1000000_out.png")))
-    assert not any(map(is_sheet, ("batch2_out.png", "batch000200_out.png/a.png")))
 
 
 def test_folders_are_set_aside_under_one_free_number(tmp_path):
