@@ -113,25 +113,6 @@ def test_a_training_has_18000_batches_and_no_limit_of_time_unless_told():
     assert Options(recipe="modern", train_time=5.0).train_batches == 0
 
 
-@pytest.mark.parametrize(
-    ("flags", "name"),
-    [
-        ({"recipe": "modern", "gene_l1_factor": 0.5}, "gene_l1_factor"),
-        ({"recipe": "modern", "ema": 0.5}, "ema"),
-        ({"recipe": "original", "l1_batches": 5}, "l1_batches"),
-        ({"recipe": "original", "degrade": 0.5}, "degrade"),
-    ],
-)
-def test_an_option_of_the_other_recipe_is_refused_by_name(flags, name):
-    with pytest.raises(ValueError, match=f"--{name}: it is for --recipe="):
-        Options(**flags)
-
-
-def test_float16_is_refused():
-    with pytest.raises(ValueError, match="--precision=float16: --recipe=modern computes in"):
-        Options(recipe="modern", precision="float16")
-
-
 @pytest.fixture(scope="module")
 def stages():
     """The trainer after 0, 1, 2 and 3 batches, 1 of stage 1: networks' weights, and the scalars."""
@@ -216,9 +197,9 @@ def test_the_discriminator_takes_one_more_step_down_for_large_faces(size, last):
     assert feature.shape[1:] == (last, last, 512)
 
 
-def test_the_first_stage_learns():
-    trainer = _trainer(l1_batches=50, train_batches=50)
-    scalars = [trainer.train_step(*pair()) for _ in range(20)]
+def test_the_first_stage_learns(small):
+    trainer = _trainer(l1_batches=100, train_batches=100)
+    scalars = [trainer.train_step(*pair()) for _ in range(40)]
     first, *_, last = (float(values["loss/gene_l1_loss"]) for values in scalars)
     assert last < 0.9 * first
 
@@ -234,12 +215,3 @@ def test_a_training_begins_with_the_box_at_the_fidelity_asked_for(capsys):
         for found, value in zip(network.get_weights(), expected, strict=True):
             np.testing.assert_array_equal(found, value)
     assert "Beginning with the weights in the box" in capsys.readouterr().out
-    with pytest.raises(
-        ValueError, match="--weights=shipped: these weights are for --recipe=modern"
-    ):
-        Options(run="train", weights="shipped")
-
-
-def test_without_degraded_inputs_results_average_back_always():
-    with pytest.raises(ValueError, match="--consistent=off: with --degrade=0 all inputs are exact"):
-        Options(recipe="modern", degrade=0.0, consistent="off")
