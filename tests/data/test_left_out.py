@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srez.data.left_out import bin_of, is_made, made_by_srez
+from srez.data.left_out import is_made, made_by_srez
 from srez.data.source import open_source
 from srez.data.split import split_source
 from srez.pictures.image import MADE, write_image
@@ -29,7 +29,7 @@ RUN = [  # what a training and an enlarging leave where they were started; and a
     "me_large_photo.png",
 ]
 MINE = ["me.jpg", "compare/me.png", "result/c.png", "me_compare.png", "batch2_out.png", "me_1.jpg"]
-MINE += ["batch000200_out.png/a.png"]
+MINE += ["batch000200_out.png/a.png", "Thumbs.jpg", "thumbnails128x128/a.jpg", "a@eaDir/a.jpg"]
 
 
 @pytest.fixture
@@ -74,11 +74,6 @@ def test_a_bin_that_was_asked_for_is_taken(folder, given, capsys):
     _write(folder, ["@eaDir/a.png", "lost+found/more/a.png"])
     assert open_source(given).names == ["a.png"]
     assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize("name", ["Thumbs.jpg", "thumbnails128x128/a.jpg", "a@eaDir/a.jpg"])
-def test_other_names_are_no_bins(name):
-    assert bin_of(name) == ""
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])

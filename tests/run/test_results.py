@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from srez.run.results import in_the_way, is_own, set_aside
+from srez.run.results import in_the_way, set_aside
 
 HEADER = b"x" * 8 + b"brain.Event:2"
 OWN = {  # a run's files in its train_dir, as they begin
@@ -44,18 +44,6 @@ def _files(folder):
     """What lies below a folder: contents by name."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-
-
-@pytest.mark.parametrize("name", [*OWN, *CHECKPOINT])
-def test_what_srez_wrote_is_known(tmp_path, name):
-    _fill(tmp_path, OWN | CHECKPOINT)
-    assert is_own(tmp_path / name.split("/")[0])
-
-
-@pytest.mark.parametrize("name", [*OTHERS, "lock"])
-def test_what_others_wrote_is_known_whatever_its_name(tmp_path, name):
-    _fill(tmp_path, {"lock": b""} | OTHERS)
-    assert not is_own(tmp_path / name.split("/")[0])
 
 
 @pytest.mark.parametrize(
