@@ -178,6 +178,12 @@ def faces(tmp_path_factory):
     return made_once(tmp_path_factory, "faces", draw)[0]
 
 
+@pytest.fixture
+def folder(faces, tmp_path):
+    """A copy of the faces, which the test may change."""
+    return shutil.copytree(faces, tmp_path / "faces")
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, faces):
     """The folder of a run of 12 batches through the command line, and the finished process."""

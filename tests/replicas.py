@@ -1,12 +1,10 @@
 """Trains under a strategy and keeps what came of it: python -m tests.replicas STRATEGY OUT.
 
 STRATEGY is none, mirrored (over two logical CPU devices) or multi_worker (with TF_CONFIG). The
-chief writes OUT, a .npz. It holds losses and gradients of the first step in float32, losses and
-weights of ten steps in float64, and moving statistics of two steps without synchronisation. The
-networks are small: more layers tell no more of replicas.
+chief writes OUT, a .npz. It holds losses and weights of ten steps in float64, and moving statistics
+of two steps without synchronisation. The networks are small: more layers tell no more of replicas.
 """
 
-import functools
 import sys
 
 import keras
@@ -36,7 +34,7 @@ def main(name, path):
     cluster = Cluster(name)
     if name == "mirrored":
         cluster.strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    found = _first_step(cluster) | _unsynchronised(cluster)
+    found = _unsynchronised(cluster)
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     found |= _many_steps(cluster, "original", 32, {})
@@ -46,7 +44,7 @@ def main(name, path):
         np.savez(path, **found)
 
 
-def batches(count, dtype, cluster, batch_size=BATCH, side=64):
+def batches(count, dtype, cluster, side=64):
     """This process's share of batches of drawn faces, `side` pixels wide: (low_res, high_res)."""
     boxes = [celeba_box(np.asarray(srez.drawn.faces.draw_face(0, index))) for index in range(FACES)]
     step = 128 // side
@@ -54,38 +52,15 @@ def batches(count, dtype, cluster, batch_size=BATCH, side=64):
     order = np.random.default_rng(0)
     # Drawn faces are flat, photos are not: of flat ones many pixels cross a ReLU's kink at once.
     faces = np.clip(faces + order.normal(0, GRAIN, faces.shape), 0, 1)
-    first, end = cluster.share(batch_size)
+    first, end = cluster.share(BATCH)
     for _ in range(count):
-        high_res = faces[order.choice(FACES, batch_size, replace=False)][first:end].astype(dtype)
+        high_res = faces[order.choice(FACES, BATCH, replace=False)][first:end].astype(dtype)
         low_res = high_res.reshape(-1, side // 4, 4, side // 4, 4, 3).mean((2, 4)).astype(dtype)
         yield tf.constant(low_res), tf.constant(high_res)
 
 
 def _trainer(cluster, **flags):
     return Trainer(Options(batch_size=BATCH, precision="float32", **flags), cluster.strategy)
-
-
-def _first_step(cluster):
-    trainer = _trainer(cluster)
-    # Few and small pictures: where rounding pushes one of a million numbers over a ReLU's kink, a
-    # gradient jumps by a thousandth, whatever computes it.
-    *_, pair = batches(2, np.float32, cluster, batch_size=2, side=32)
-    pair = trainer.replicas.share_out(*pair)
-
-    def means_of_all(*pair):
-        scalars, *gradients = trainer.gradients(*pair)
-        if trainer.replicas.count > 1:
-            mean = functools.partial(tf.distribute.get_replica_context().all_reduce, "MEAN")
-            gradients = [mean(values) for values in gradients]
-        return trainer.replicas.mean(scalars), *gradients
-
-    step = tf.function(lambda: trainer.replicas.run(means_of_all, *pair))
-    scalars, *gradients = step()
-    found = {"losses": _losses(scalars)}
-    for name, values in zip(("generator", "discriminator"), gradients, strict=True):
-        for index, value in enumerate(values):
-            found[f"gradient_{name}_{index:03d}"] = value.numpy()
-    return found
 
 
 def _losses(scalars):

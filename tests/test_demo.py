@@ -16,12 +16,6 @@ def _sheets(folder, count, size=(64, 32)):
         write_image(folder / f"batch{number * 200:06d}_out.png", grey)
 
 
-def _probe(video):
-    """What ffmpeg says of a video."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", video]
-    return subprocess.run(command, capture_output=True, text=True).stderr
-
-
 def _frames(video):
     frames = imageio_ffmpeg.read_frames(str(video))
     width, height = next(frames)["size"]
@@ -30,16 +24,16 @@ def _frames(video):
 
 def test_the_video_plays_in_a_browser(tmp_path):
     _sheets(tmp_path, 4)
-    text = _probe(srez_demo.make_video(tmp_path))
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", srez_demo.make_video(tmp_path)]
+    text = subprocess.run(command, capture_output=True, text=True).stderr
     assert "Video: h264" in text
     assert "yuv420p" in text
     assert "30 fps" in text
     assert re.search("Duration: 00:00:05.0", text)
 
 
-@pytest.mark.parametrize("size", [(64, 32), (33, 21)])
-def test_its_sides_are_even(tmp_path, size):
-    _sheets(tmp_path, 1, size)
+def test_its_sides_are_even(tmp_path):
+    _sheets(tmp_path, 1, (33, 21))
     height, width, _ = _frames(srez_demo.make_video(tmp_path))[0].shape
     assert (height % 2, width % 2) == (0, 0)
 
@@ -95,19 +89,17 @@ def test_without_sheets_it_says_what_to_do(tmp_path):
 def test_no_temporary_file_is_left(tmp_path):
     _sheets(tmp_path, 2)
     srez_demo.make_video(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".png") == [
-        "demo1.mp4",
-        "demo1.webp",
-    ]
+    names = {path.name for path in tmp_path.iterdir() if path.suffix != ".png"}
+    assert names == {"demo1.mp4", "demo1.webp"}
 
 
 def test_the_animation_shows_the_sheets_in_two_megabytes_at_most(tmp_path, monkeypatch):
     draws = np.random.default_rng(0)
     for batch in range(0, 600, 20):  # noise: nothing takes more bytes
-        write_image(tmp_path / f"batch{batch:06d}_out.png", draws.random((900, 532, 3)))
-    monkeypatch.setattr(srez_demo, "ANIMATION_BYTES", 1_000_000)
+        write_image(tmp_path / f"batch{batch:06d}_out.png", draws.random((900, 40, 3)))
+    monkeypatch.setattr(srez_demo, "ANIMATION_BYTES", 100_000)
     srez_demo.make_video(tmp_path)
-    assert (tmp_path / "demo1.webp").stat().st_size <= 1_000_000
+    assert (tmp_path / "demo1.webp").stat().st_size <= 100_000
     with Image.open(tmp_path / "demo1.webp") as animation:
         assert animation.n_frames == 25
         assert animation.info["loop"] == 0

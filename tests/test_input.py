@@ -1,5 +1,3 @@
-import shutil
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -101,8 +99,7 @@ def test_the_graph_does_not_hold_the_numbers_of_the_files(source):
     assert graph.as_graph_def().ByteSize() < 10**5
 
 
-def test_a_bad_picture_is_replaced_by_the_same_good_one_each_time(tmp_path, faces, capsys):
-    folder = shutil.copytree(faces, tmp_path / "faces")
+def test_a_bad_picture_is_replaced_by_the_same_good_one_each_time(folder, capsys):
     (folder / "05.jpg").write_bytes((folder / "05.jpg").read_bytes()[:2000])
     source = open_source(folder)
     first, second = (_first(6, _make(source))[1] for _ in range(2))

@@ -1,6 +1,5 @@
 import gc
 import sys
-import time
 from unittest.mock import Mock
 
 import keras
@@ -13,20 +12,11 @@ from srez.options import FIELDS
 from tests.conftest import ROOT, run_main
 
 
-def test_a_bad_command_line_costs_one_line_and_status_2(capsys):
-    assert srez_main.main(["srez_main.py", "--batch_size=0"]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err == "srez: flag --batch_size=0: expected a whole number from 1 up\n"
-
-
-def test_a_bad_flag_is_refused_before_tensorflow_is_imported(here):
-    started = time.monotonic()
-    process = run_main("--run", "train", "--batch_size=0", cwd=here, PYTHONVERBOSE="1")
-    assert process.returncode == 2
-    assert "import 'absl.flags'" in process.stderr
-    assert "import 'tensorflow'" not in process.stderr
-    assert time.monotonic() - started < 60
+def test_a_bad_flag_costs_one_line_and_status_2_before_tensorflow_is_imported(here):
+    (here / "sitecustomize.py").write_text("import sys; sys.modules['tensorflow'] = None")
+    process = run_main("--run", "train", "--batch_size=0", cwd=here, PYTHONPATH=str(here))
+    said = "srez: flag --batch_size=0: expected a whole number from 1 up\n"
+    assert (process.returncode, process.stdout, process.stderr) == (2, "", said)
 
 
 def test_help_exits_0_and_names_every_option_within_80_columns(capsys):

@@ -57,6 +57,8 @@ def test_free_is_what_doesnt_change_the_averages():
     part = modern.free(images)
     np.testing.assert_allclose(area_downscale(part), 0.0, atol=1e-6)
     np.testing.assert_allclose(modern.free(part), part, atol=1e-6)
+    moved = images + tf.reshape([0.1, 0.2], (2, 1, 1, 1))
+    np.testing.assert_allclose(modern.free(moved), part, atol=1e-6)
 
 
 def test_the_gradient_of_l1_is_that_of_the_tape():
@@ -111,25 +113,6 @@ def test_a_training_has_18000_batches_and_no_limit_of_time_unless_told():
     options = Options(recipe="modern")
     assert (options.train_batches, options.train_time) == (4000 + ADVERSARIAL_BATCHES, None)
     assert Options(recipe="modern", train_time=5.0).train_batches == 0
-
-
-@pytest.mark.parametrize(
-    ("flags", "name"),
-    [
-        ({"recipe": "modern", "gene_l1_factor": 0.5}, "gene_l1_factor"),
-        ({"recipe": "modern", "ema": 0.5}, "ema"),
-        ({"recipe": "original", "l1_batches": 5}, "l1_batches"),
-        ({"recipe": "original", "degrade": 0.5}, "degrade"),
-    ],
-)
-def test_an_option_of_the_other_recipe_is_refused_by_name(flags, name):
-    with pytest.raises(ValueError, match=f"--{name}: it is for --recipe="):
-        Options(**flags)
-
-
-def test_float16_is_refused():
-    with pytest.raises(ValueError, match="--precision=float16: --recipe=modern computes in"):
-        Options(recipe="modern", precision="float16")
 
 
 @pytest.fixture(scope="module")
@@ -201,24 +184,26 @@ def test_the_feature_loss_compares_each_picture_with_its_own_and_moves_the_gener
     np.testing.assert_allclose(gradients[1], [[[0.0]], [[-1.0]]])
 
 
-def test_the_discriminator_sees_detail_and_not_what_the_input_tells():
-    _, images = pair()
-    moved = images + tf.reshape([0.1, 0.2], (2, 1, 1, 1))
-    np.testing.assert_allclose(modern.free(moved), modern.free(images), atol=1e-6)
-    logits, *features = modern.build_discriminator(64)(images)
-    assert logits.shape == (2, 1)
-    assert [feature.shape[1] for feature in features] == [32, 16, 16, 8, 8, 4]
+@pytest.mark.parametrize(
+    ("size", "sides"),
+    [
+        (64, [32, 16, 16, 8, 8, 4]),
+        (72, [36, 18, 18, 9, 9, 5]),
+        (96, [48, 24, 24, 12, 12, 6]),
+        (120, [60, 30, 30, 15, 15, 8]),
+        (128, [64, 32, 32, 16, 16, 8, 4]),
+    ],
+)
+def test_the_discriminator_takes_one_more_step_down_for_large_faces(size, sides):
+    logits, *features = modern.build_discriminator(size).outputs
+    assert logits.shape[1:] == (1,)
+    assert [feature.shape[1] for feature in features] == sides
+    assert features[-1].shape[1:] == (sides[-1], sides[-1], 512)
 
 
-@pytest.mark.parametrize(("size", "last"), [(64, 4), (72, 5), (96, 6), (120, 8), (128, 4)])
-def test_the_discriminator_takes_one_more_step_down_for_large_faces(size, last):
-    *_, feature = modern.build_discriminator(size).outputs
-    assert feature.shape[1:] == (last, last, 512)
-
-
-def test_the_first_stage_learns():
-    trainer = _trainer(l1_batches=50, train_batches=50)
-    scalars = [trainer.train_step(*pair()) for _ in range(20)]
+def test_the_first_stage_learns(small):
+    trainer = _trainer(l1_batches=100, train_batches=100)
+    scalars = [trainer.train_step(*pair()) for _ in range(40)]
     first, *_, last = (float(values["loss/gene_l1_loss"]) for values in scalars)
     assert last < 0.9 * first
 
@@ -234,12 +219,3 @@ def test_a_training_begins_with_the_box_at_the_fidelity_asked_for(capsys):
         for found, value in zip(network.get_weights(), expected, strict=True):
             np.testing.assert_array_equal(found, value)
     assert "Beginning with the weights in the box" in capsys.readouterr().out
-    with pytest.raises(
-        ValueError, match="--weights=shipped: these weights are for --recipe=modern"
-    ):
-        Options(run="train", weights="shipped")
-
-
-def test_without_degraded_inputs_results_average_back_always():
-    with pytest.raises(ValueError, match="--consistent=off: with --degrade=0 all inputs are exact"):
-        Options(recipe="modern", degrade=0.0, consistent="off")

@@ -31,11 +31,6 @@ def run(*words, **options):
     return process.stdout
 
 
-def _pins(name):
-    lines = (ROOT / name).read_text().splitlines()
-    return dict(line.split("==") for line in lines if "==" in line)
-
-
 @pytest.mark.parametrize(
     ("name", "ranges"),
     [
@@ -45,7 +40,8 @@ def _pins(name):
 )
 def test_each_pin_lies_in_the_range_of_its_name(name, ranges):
     ranges = {wanted.name: wanted.specifier for wanted in map(Requirement, ranges)}
-    pins = _pins(name)
+    lines = (ROOT / name).read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line)
     assert pins.keys() == ranges.keys()
     assert [each for each in pins if pins[each] not in ranges[each]] == []
     # An upper end and no pin: a library shares its environment with others.

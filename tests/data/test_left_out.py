@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srez.data.left_out import bin_of, is_made, made_by_srez
-from srez.data.pack import pack
+from srez.data.left_out import is_made, made_by_srez
 from srez.data.source import open_source
 from srez.data.split import split_source
 from srez.pictures.image import MADE, write_image
@@ -18,7 +17,7 @@ BINS = ["@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found", "Thumbs"
 BINS += ["__MACOSX"]
 RUN = [  # what a training and an enlarging leave where they were started; and a user's pictures
     "train/batch000000_out.png",
-    "earlier.1/batch000200_out.png",
+    "earlier.1/batch1000000_out.png",
     "result/a.png",
     "result/b_1.png",
     "result/b_2.png",
@@ -29,7 +28,8 @@ RUN = [  # what a training and an enlarging leave where they were started; and a
     "me_large_compare.png",
     "me_large_photo.png",
 ]
-MINE = ["me.jpg", "compare/me.png", "result/c.png", "me_compare.png", "batch_out.png", "me_1.jpg"]
+MINE = ["me.jpg", "compare/me.png", "result/c.png", "me_compare.png", "batch2_out.png", "me_1.jpg"]
+MINE += ["batch000200_out.png/a.png", "Thumbs.jpg", "thumbnails128x128/a.jpg", "a@eaDir/a.jpg"]
 
 
 @pytest.fixture
@@ -74,11 +74,6 @@ def test_a_bin_that_was_asked_for_is_taken(folder, given, capsys):
     _write(folder, ["@eaDir/a.png", "lost+found/more/a.png"])
     assert open_source(given).names == ["a.png"]
     assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize("name", ["Thumbs.jpg", "thumbnails128x128/a.jpg", "a@eaDir/a.jpg"])
-def test_other_names_are_no_bins(name):
-    assert bin_of(name) == ""
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
@@ -128,14 +123,6 @@ def test_what_others_made_is_no_result(data):
 
 def test_names_that_tell_nothing_cost_no_reading():
     assert made_by_srez(["a.png", "a_photo.png", "compared.png"], read=None) == set()
-
-
-def test_what_srez_made_is_not_packed(folder, here, capsys):
-    _write(folder, [*RUN, "any-name.png"], MADE)
-    pack(folder, "shards", 1)
-    source = open_source("shards/faces-*.zip")
-    assert len(source.names) == FACES
-    assert "left out, any-name.png: made by srez" in capsys.readouterr().err
 
 
 def _kept_before(folder, monkeypatch):

@@ -26,6 +26,7 @@ def _paths(dataset):
 def test_parts_stand_between_commas_and_patterns_are_expanded_in_order(place):
     assert _paths("two*.zip, one,") == ["two-b.zip", "two.zip", "one"]
     assert _paths("two.zip,two*.zip") == ["two.zip", "two-b.zip"]
+    assert _paths("**/[t]w?.zip") == ["two.zip"]  # at any depth
     assert [type(part) for part in find_parts("one,two.zip")] == [Folder, Zip]
 
 
@@ -116,14 +117,16 @@ def test_local_paths_do_without_tensorflow(place, monkeypatch):
     assert len(open_source("one,two*.zip").names) == 3
 
 
-def test_the_list_is_found_two_folders_up_as_a_table_and_in_capitals_or_not(here):
+def test_the_list_is_found_two_folders_up_and_as_a_table(here, monkeypatch):
     pictures = here / "img_align_celeba" / "img_align_celeba"
     pictures.mkdir(parents=True)
     (pictures / "000001.jpg").write_bytes(b"a")
     text = "image_id,partition\n000001.jpg,2\n"
     (here / "list_eval_partition.csv").write_text(text)
-    for dataset in (".", "img_align_celeba", "img_align_celeba/img_align_celeba"):
+    for dataset in (".", "img_align_celeba/", "img_align_celeba/img_align_celeba"):
         assert open_source(dataset).partition == text
+    monkeypatch.chdir(pictures)
+    assert open_source(".").partition == text
 
 
 def test_links_to_folders_are_followed_each_folder_once(place):

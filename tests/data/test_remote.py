@@ -40,21 +40,17 @@ def test_a_remote_folder_gives_what_the_same_folder_here_gives(place, faces):
     assert there.identities.tolist() == [-1, *here.identities[1:].tolist()]
 
 
-def test_remote_zips_are_found_by_a_pattern_and_read_in_place(place, tmp_path):
+def test_remote_zips_are_found_by_a_pattern_and_read_in_place_also_with_local_parts(
+    place, tmp_path
+):
     for shard in range(3):
         entries = [(f"{shard}{number}.jpg", f"{shard}{number}" * 9) for number in range(5)]
         _zip(f"{place}/shards/faces-{shard}.zip", tmp_path, entries)
-    source = open_source(f"{place}/shards/faces-*.zip")
-    assert len(source.names) == 15
-    for number in (14, 0, 7):
+    zipped(tmp_path / "local.zip", [("zz.jpg", "zz" * 9)])
+    source = open_source(f"{tmp_path}/local.zip,{place}/shards/faces-*.zip")
+    assert len(source.names) == 16
+    for number in (14, 0, 15, 7):
         assert source.read(number).decode() == source.names[number][:2] * 9
-
-
-def test_remote_and_local_parts_go_together(place, tmp_path, faces):
-    _zip(f"{place}/a.zip", tmp_path, [("zz.jpg", b"remote")])
-    source = open_source(f"{faces},{place}/a.zip")
-    assert source.names[-1] == "zz.jpg"
-    assert source.read(len(source.names) - 1) == b"remote"
 
 
 def test_the_list_of_the_split_beside_remote_zips_counts(place, tmp_path):

@@ -1,4 +1,3 @@
-import io
 import os
 import shutil
 import tracemalloc
@@ -18,22 +17,12 @@ from tests.conftest import FACES
 from tests.odd_files import zipped
 
 
-@pytest.fixture
-def folder(faces, tmp_path):
-    """A folder with the faces that a test may change."""
-    return shutil.copytree(faces, tmp_path / "pictures")
-
-
 def _zip(faces, path, *extra):
     pictures = [
         (f"img_align_celeba/{picture.name}", picture.read_bytes())
         for picture in sorted(faces.iterdir())
     ]
     return zipped(path, [*pictures, *extra])
-
-
-def _zip_bytes(name):
-    return zipped(io.BytesIO(), [(name, bytes(900))]).getvalue()
 
 
 def _split(source, test_vectors=3, random_seed=0, batch_size=4):
@@ -47,23 +36,6 @@ def test_a_folder_is_listed_recursively_and_in_order(folder):
     assert len(names) == FACES
     assert names == sorted(names)
     assert "deep/er/x.JPeG" in names
-
-
-@pytest.mark.parametrize("name", ["notes.txt", ".hidden.jpg", "__MACOSX/a.jpg", ".git/a.png"])
-def test_what_is_no_picture_is_ignored(folder, name):
-    (folder / name).parent.mkdir(exist_ok=True)
-    shutil.copy(folder / "00.jpg", folder / name)
-    assert len(open_source(folder).names) == FACES
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_names_are_sorted_over_all_parts_and_the_last_of_one_name_in_a_part_counts(here):
-    for path, names in (("b.zip", "bdb"), ("a.zip", "ca")):
-        zipped(path, [(f"{name}.jpg", f"{path} {place}") for place, name in enumerate(names)])
-    source = open_source("b.zip,a.zip")
-    assert source.names == [f"{name}.jpg" for name in "abcd"]
-    found = [source.read(number).decode() for number in range(4)]
-    assert found == ["a.zip 1", "b.zip 2", "a.zip 0", "b.zip 1"]
 
 
 def test_a_file_that_two_parts_hold_is_refused(folder):
@@ -86,24 +58,6 @@ def test_a_long_listing_says_how_far_it_is(tmp_path, monkeypatch, capsys):
     ]
 
 
-PAGE = b"<!DOCTYPE html><HTML><body>Quota exceeded</body></html>"
-
-
-@pytest.mark.parametrize(
-    ("content", "kind", "message"),
-    [
-        (_zip_bytes("__MACOSX/._a.jpg"), FileNotFoundError, r"data\.zip holds no \.jpg"),
-        (_zip_bytes("a.jpg")[:-50], OSError, r"data\.zip is no whole zip archive.*download"),
-        (PAGE, OSError, r"data\.zip is an HTML page"),
-    ],
-    ids=["without pictures", "cut off", "web page"],
-)
-def test_what_can_be_no_dataset_is_named(tmp_path, content, kind, message):
-    (tmp_path / "data.zip").write_bytes(content)
-    with pytest.raises(kind, match=message):
-        open_source(tmp_path / "data.zip")
-
-
 MANY = 20_000
 
 
@@ -119,11 +73,6 @@ def test_a_picture_listed_takes_little_memory(tmp_path):
     assert len(source.names) == MANY
     assert now < 130  # bytes
     assert peak < 250
-
-
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no .jpg"):
-        open_source(tmp_path)
 
 
 def test_the_fingerprint_tells_other_names_or_another_list_but_not_another_place(folder):
@@ -162,12 +111,6 @@ def test_identities_cost_nothing_until_they_are_asked_for(folder, monkeypatch):
     assert len(asked) == FACES
 
 
-def test_a_picture_that_is_gone_has_an_identity(folder):
-    source = open_source(folder)
-    (folder / "03.jpg").unlink()
-    assert source.identities[3] == -1
-
-
 def test_a_damaged_list_in_a_zip_is_named(faces, tmp_path):
     path = _zip(faces, tmp_path / "faces.zip", (PARTITION, "00.jpg 2\n"))
     path.write_bytes(path.read_bytes().replace(b"00.jpg 2", b"00.jpg 1"))
@@ -201,11 +144,6 @@ def test_the_list_of_celeba_splits_a_folder(folder):
     assert "--test_vectors" not in usual.note
 
 
-def test_the_list_of_celeba_splits_a_zip_whose_names_have_folders(faces, tmp_path):
-    path = _zip(faces, tmp_path / "faces.zip", (f"Eval/{PARTITION}", "05.jpg 2\n"))
-    assert _split(open_source(path)).test.tolist() == [5]
-
-
 @pytest.mark.parametrize("text", ["00.jpg 0\n", "000001.jpg 2\n000002.jpg 0\n", "<html>\n"])
 def test_a_list_without_a_test_picture_does_not_count_and_that_is_said(folder, capsys, text):
     (folder / PARTITION).write_text(text)
@@ -221,10 +159,6 @@ def test_a_list_that_names_few_of_the_pictures_is_said(folder, capsys):
     assert f"{PARTITION} names only 2 of the {FACES} pictures" in capsys.readouterr().out
 
 
-def test_no_list_is_said(folder):
-    assert f"there is no {PARTITION}" in _split(open_source(folder)).note
-
-
 @pytest.mark.parametrize(
     "text", ["00.png 2\n01.png 1\n", "image_id,partition\n00.jpg,2\n01.jpg,1\n", "00 2\r\n01 1\r\n"]
 )
@@ -234,9 +168,11 @@ def test_the_list_counts_for_other_suffixes_and_as_a_table(folder, text):
     assert (split.test.tolist(), split.validation.tolist()) == ([0], [1])
 
 
-def test_the_list_counts_in_a_zip_that_was_made_on_windows(tmp_path, faces):
-    pictures = [(f"img\\{path.name}", path.read_bytes()) for path in sorted(faces.iterdir())]
-    path = zipped(tmp_path / "w.zip", [*pictures, (f"Eval\\{PARTITION}", "05.jpg 2\n")])
+@pytest.mark.parametrize("slash", ["/", "\\"])  # a zip that was made on Windows may have \
+def test_the_list_counts_in_a_zip_whose_names_have_folders(tmp_path, slash):
+    names = [f"img{slash}{number:02d}.jpg" for number in range(FACES)]
+    entries = [*((name, b"") for name in names), (f"Eval{slash}{PARTITION}", "05.jpg 2\n")]
+    path = zipped(tmp_path / "a.zip", entries)
     assert _split(open_source(path)).test.tolist() == [5]
 
 
@@ -253,23 +189,17 @@ def test_the_drawn_faces_are_a_source(faces, monkeypatch):
     assert len(source.names) == FACES
 
 
-def _move(path):
-    path.rename(path.with_name("elsewhere"))
+AWAY = {
+    "moved": lambda path: path.rename(path.with_name("elsewhere")),
+    "unmounted": lambda path: [picture.unlink() for picture in path.iterdir()],
+    "cut off": lambda path: os.truncate(path, 5000),
+}
 
 
-def _unmount(path):
-    for picture in path.iterdir():
-        picture.unlink()
-
-
-def _cut_off(path):
-    os.truncate(path, 5000)
-
-
-@pytest.mark.parametrize("away", [_move, _unmount, _cut_off])
+@pytest.mark.parametrize("away", AWAY)
 @pytest.mark.parametrize("with_more", [False, True])
 def test_pictures_that_are_gone_are_told_from_a_bad_one(folder, tmp_path, away, with_more):
-    path = _zip(folder, tmp_path / "faces.zip") if away == _cut_off else folder
+    path = _zip(folder, tmp_path / "faces.zip") if away == "cut off" else folder
     more = tmp_path / "more"
     more.mkdir()
     for name in ("x.jpg", "y.jpg"):
@@ -280,20 +210,9 @@ def test_pictures_that_are_gone_are_told_from_a_bad_one(folder, tmp_path, away, 
         with pytest.raises(OSError, match="03.jpg") as caught:
             source.read(3)
         assert not isinstance(caught.value, NoPictures)
-    away(path)
+    AWAY[away](path)
     number = next(number for number, name in enumerate(source.names) if name.endswith("20.jpg"))
     with pytest.raises(NoPictures, match=f"{path.name}: its pictures can't be read any more"):
         source.read(number)
     if with_more:
         assert source.read(source.names.index("y.jpg"))
-
-
-def test_a_zip_whose_pictures_are_damaged_is_not_gone(folder, tmp_path):
-    path = _zip(folder, tmp_path / "faces.zip")
-    data = path.read_bytes()
-    at = data.index((folder / "05.jpg").read_bytes())
-    path.write_bytes(data[:at] + bytes(100) + data[at + 100 :])
-    source = open_source(path)
-    with pytest.raises(OSError, match="wrong checksum") as caught:
-        source.read(5)
-    assert not isinstance(caught.value, NoPictures)

@@ -27,6 +27,13 @@ def test_files_are_listed_and_read_whatever_their_packing(tmp_path, packing):
     assert _contents(zipped(tmp_path / "a.zip", entries, packing)) == entries
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_entries_of_one_name_the_last_counts(tmp_path):
+    entries = [("b.jpg", b"first"), ("d.jpg", b""), ("b.jpg", b"last")]
+    found = _contents(zipped(tmp_path / "a.zip", entries))
+    assert found == [("b.jpg", b"last"), ("d.jpg", b"")]
+
+
 @pytest.mark.parametrize("comment", [b"", b"words " * 99])
 def test_a_zip_behind_something_else_and_with_a_comment_is_read(tmp_path, comment):
     path = zipped(tmp_path / "a.zip", [("a.jpg", b"first")])
@@ -96,11 +103,13 @@ def test_a_damaged_directory_is_one_line(tmp_path, content):
         (b"Rar!\x1a\x07\x01\x00" + bytes(50), "a RAR archive"),
         (bytes(257) + b"ustar" + bytes(200), "a tar archive"),
         (b"\x1f\x8b\x08" + bytes(50), "a gzip file"),
+        (b"<!DOCTYPE html><HTML><body>Quota exceeded</body></html>", "an HTML page"),
     ],
 )
-def test_another_archive_is_named_as_what_it_is(tmp_path, content, kind):
+def test_another_file_is_named_as_what_it_is(tmp_path, content, kind):
     (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(OSError, match=f"a.zip is {kind}, not a zip: unpack it"):
+    advice = "download it again" if "HTML" in kind else "unpack it"
+    with pytest.raises(OSError, match=f"a.zip is {kind}, not a zip: {advice}"):
         _entries(tmp_path / "a.zip")
 
 

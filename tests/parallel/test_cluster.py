@@ -12,10 +12,11 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+import srez_main
 from srez.parallel.cluster import Cluster
 from srez.parallel.launch import free_ports, launch
 from srez.run.checkpoint import batch_of, newest_checkpoint, read_run
-from tests.conftest import ROOT, SMALL, run_main, train_arguments
+from tests.conftest import ROOT, SMALL, train_arguments
 
 PROGRAM = [sys.executable, "-m", "tests.replicas"]
 
@@ -33,20 +34,6 @@ def found(tmp_path_factory):
         patch.setenv("http_proxy", "http://127.0.0.1:1")  # nobody is there
         assert launch([*PROGRAM, "multi_worker", str(paths["multi_worker"])], 2) == 0
     return {name: dict(np.load(path)) for name, path in paths.items()}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["mirrored", "multi_worker"])
-def test_the_first_step_in_float32_is_that_of_one_replica(found, name):
-    one, two = found["none"], found[name]
-    # A loss near 0 is exp(-logit): its relative rounding is the logit's absolute one.
-    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5, atol=1e-6)
-    for network in ("generator", "discriminator"):
-        keys = [key for key in one if key.startswith(f"gradient_{network}_")]
-        largest = max(np.linalg.norm(one[key]) for key in keys)
-        assert len(keys) > 10
-        for key in keys:
-            assert np.linalg.norm(two[key] - one[key]) < 1e-3 * largest, key
 
 
 @pytest.mark.slow
@@ -108,7 +95,7 @@ def _worker(launcher, index):
 
 
 @pytest.mark.slow
-def test_workers_stop_together_outlive_none_and_go_on_with_any_number(here, faces):
+def test_workers_stop_together_outlive_none_and_go_on_with_any_number(here, faces, small, capsys):
     # SIGTERM to one worker ends both at the same batch, saved.
     with _crew(faces) as launcher:
         _wait_for(launcher, "Batch [  10]")
@@ -134,9 +121,8 @@ def test_workers_stop_together_outlive_none_and_go_on_with_any_number(here, face
     # One process alone goes on from there.
     total = batch_of(newest) + 2
     arguments = train_arguments(faces, batch_size=2, train_batches=total)
-    process = run_main(*arguments, cwd=here, program=SMALL)
-    assert process.returncode == 0, process.stderr
-    assert f"Resuming from {newest}" in process.stdout
+    assert srez_main.main(["srez_main.py", *arguments]) == 0
+    assert f"Resuming from {newest}" in capsys.readouterr().out
     last = newest_checkpoint("checkpoint")
     assert last.name == f"batch{total:06d}"
     assert read_run(last)["files"]["names"] == read_run(newest)["files"]["names"]

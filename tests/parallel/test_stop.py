@@ -1,6 +1,7 @@
 import os
 import signal
 import types
+from unittest.mock import Mock
 
 import pytest
 
@@ -8,18 +9,9 @@ from srez.parallel.cluster import Stopping
 from srez.run.progress import Totals
 
 
-class _Cluster:
-    """The second of three processes, whose numbers are added to the `others`'."""
-
-    def __init__(self, workers=3, is_chief=False):
-        self.workers = workers
-        self.is_chief = is_chief
-        self.others = (0, 0, 0, 0)
-        self.calls = []
-
-    def sums(self, *numbers):
-        self.calls.append(numbers)
-        return [int(mine) + other for mine, other in zip(numbers, self.others, strict=True)]
+def _cluster(workers=3, is_chief=False):
+    """One of several processes, the others of which wish nothing."""
+    return Mock(workers=workers, is_chief=is_chief, sums=Mock(side_effect=lambda *mine: mine))
 
 
 def _progress(batch, done=""):
@@ -28,7 +20,7 @@ def _progress(batch, done=""):
 
 def test_one_process_stops_at_its_total_or_after_a_signal(capsys):
     before = signal.getsignal(signal.SIGINT)
-    with Stopping(_Cluster(workers=1)) as stopping:
+    with Stopping(_cluster(workers=1)) as stopping:
         assert not stopping.now(_progress(7))
         assert stopping.now(_progress(7, "trained 20 of 20 minutes"))
         os.kill(os.getpid(), signal.SIGTERM)
@@ -42,23 +34,23 @@ def test_one_process_stops_at_its_total_or_after_a_signal(capsys):
 def test_a_hangup_that_was_ignored_from_the_start_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with Stopping(_Cluster(workers=1)) as stopping:
+        with Stopping(_cluster(workers=1)) as stopping:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not stopping.now(_progress(7))
     finally:
         signal.signal(signal.SIGHUP, before)
-    with Stopping(_Cluster(workers=1)) as stopping:
+    with Stopping(_cluster(workers=1)) as stopping:
         os.kill(os.getpid(), signal.SIGHUP)
         assert stopping.now(_progress(7))
         assert stopping.signal == signal.SIGHUP
 
 
 def test_several_processes_agree_every_ten_batches():
-    cluster = _Cluster()
+    cluster = _cluster()
     stopping = Stopping(cluster)
     assert [stopping.now(_progress(batch)) for batch in range(21)] == [False] * 21
-    assert len(cluster.calls) == 3
-    cluster.others = (0, 1, 0, 0)
+    assert cluster.sums.call_count == 3
+    cluster.sums.side_effect = [(0, 1, 0, 0)]  # another one got a SIGHUP
     assert not stopping.now(_progress(29))
     assert stopping.now(_progress(30))
     assert stopping.signal == signal.SIGHUP
@@ -66,11 +58,11 @@ def test_several_processes_agree_every_ten_batches():
 
 @pytest.mark.parametrize("is_chief", [True, False])
 def test_the_minutes_are_the_chiefs_to_count(is_chief):
-    stopping = Stopping(_Cluster(is_chief=is_chief))
+    stopping = Stopping(_cluster(is_chief=is_chief))
     assert stopping.now(_progress(10, "trained 20 of 20 minutes")) == is_chief
 
 
 def test_the_batches_are_everybodys_to_count():
-    cluster = _Cluster()
+    cluster = _cluster()
     assert Stopping(cluster).now(_progress(103, "trained 103 of 100 batches"))
-    assert cluster.calls == []
+    assert not cluster.sums.called

@@ -3,8 +3,7 @@ import os
 
 import pytest
 
-from srez.data.left_out import is_sheet
-from srez.run.results import in_the_way, is_own, set_aside
+from srez.run.results import in_the_way, set_aside
 
 HEADER = b"x" * 8 + b"brain.Event:2"
 OWN = {  # a run's files in its train_dir, as they begin
@@ -47,18 +46,6 @@ def _files(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-@pytest.mark.parametrize("name", [*OWN, *CHECKPOINT])
-def test_what_srez_wrote_is_known(tmp_path, name):
-    _fill(tmp_path, OWN | CHECKPOINT)
-    assert is_own(tmp_path / name.split("/")[0])
-
-
-@pytest.mark.parametrize("name", [*OTHERS, "lock"])
-def test_what_others_wrote_is_known_whatever_its_name(tmp_path, name):
-    _fill(tmp_path, {"lock": b""} | OTHERS)
-    assert not is_own(tmp_path / name.split("/")[0])
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -74,11 +61,6 @@ def test_what_is_not_srezs_and_has_a_name_that_a_run_needs_is_found(tmp_path, na
     assert in_the_way(tmp_path, tmp_path) is None
     _fill(tmp_path, {name: content})
     assert in_the_way(tmp_path, tmp_path) == tmp_path / name.split("/")[0]
-
-
-def test_a_sheet_is_known_by_its_name_in_any_folder():
-    assert all(map(is_sheet, ("batch000200_out.png", "a/batch1000000_out.png")))
-    assert not any(map(is_sheet, ("batch2_out.png", "batch000200_out.png/a.png")))
 
 
 def test_folders_are_set_aside_under_one_free_number(tmp_path):

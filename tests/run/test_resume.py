@@ -64,11 +64,6 @@ def test_a_run_may_not_go_on_with_or_without_loss_scaling():
 
 
 @pytest.fixture
-def folder(tmp_path, faces):
-    return shutil.copytree(faces, tmp_path / "faces")
-
-
-@pytest.fixture
 def kept(folder):
     """What a checkpoint keeps of the pictures, as read from its JSON."""
     source = open_source(folder)
@@ -83,18 +78,6 @@ def many(monkeypatch):
 
 def _names(source, numbers):
     return [source.names[number] for number in numbers]
-
-
-def _assert_same_split(split, source):
-    """Asserts that a split is the one that a new run makes of `source`."""
-    new = split_source(source, 3, 0, 4)
-    for part in PARTS:
-        np.testing.assert_array_equal(getattr(split, part), getattr(new, part))
-
-
-def test_the_split_is_the_same_when_nothing_has_changed(folder, kept):
-    source = open_source(folder)
-    _assert_same_split(resumed_split("ckpt", kept, source), source)
 
 
 def test_new_pictures_are_taken_for_training_alone(folder, kept):
@@ -137,7 +120,9 @@ def test_of_very_many_pictures_little_is_kept_and_the_split_is_the_same(many, fo
     assert kept["count"] == 24
     source = open_source(folder)
     split = resumed_split("ckpt", kept, source)
-    _assert_same_split(split, source)
+    new = split_source(source, 3, 0, 4)
+    for part in PARTS:
+        np.testing.assert_array_equal(getattr(split, part), getattr(new, part))
     assert split.note == f"split by a seeded shuffle, because there is no {PARTITION}"
     assert kept_files(source, split) == kept
 
@@ -204,45 +189,41 @@ def test_one_folder_may_serve_for_sheets_and_checkpoints(here, faces, folder):
     assert os.listdir(here) == ["notes.txt"]
 
 
-def test_the_folders_are_held_though_old_results_were_moved_aside(here, faces):
-    for name in ("train/batch000000_out.png", "checkpoint/batch000001/manifest.json"):
-        Path(name).parent.mkdir(parents=True)
-        Path(name).write_text("{}")
-    with _claimed(faces, resume=False):
-        for name in ("train", "checkpoint"):
-            assert os.listdir(name) == ["lock"]
-            with pytest.raises(OSError, match="in use by another training"), locked(name):
-                pass
-    assert sorted(os.listdir()) == ["checkpoint.1", "train.1"]
-
-
-def test_checkpoints_within_train_dir_are_held_too_when_both_were_moved_aside(here, faces):
-    for name in ("train/batch000000_out.png", "train/deep/batch000001/manifest.json"):
+@pytest.mark.parametrize(
+    ("checkpoint_dir", "moved"),
+    [("checkpoint", ["checkpoint.1", "train.1"]), ("train/deep", ["train", "train.1"])],
+)
+def test_the_folders_are_held_though_old_results_were_moved_aside(
+    here, faces, checkpoint_dir, moved
+):
+    for name in ("train/batch000000_out.png", f"{checkpoint_dir}/batch000001/manifest.json"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("{}")
-    with _claimed(faces, checkpoint_dir="train/deep", resume=False):
-        for name in ("train", "train/deep"):
+    with _claimed(faces, checkpoint_dir=checkpoint_dir, resume=False):
+        for name in ("train", checkpoint_dir):
+            assert [path.name for path in Path(name).iterdir() if path.is_file()] == ["lock"]
             with pytest.raises(OSError, match="in use by another training"), locked(name):
                 pass
-    assert Path("train.1", "deep.1", "batch000001").is_dir()
+    assert sorted(os.listdir()) == moved
+    assert len(list(here.glob("**/*.1/batch000001"))) == 1
 
 
-@pytest.mark.parametrize("name", ["lock", "metrics.csv"])
-def test_a_file_that_isnt_srezs_is_named_and_left_as_it_is(here, faces, name):
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("lock", "train_dir"),
+        ("metrics.csv", "train_dir"),
+        ("batch000001/me.jpg", "checkpoint_dir"),
+    ],
+)
+def test_what_isnt_srezs_is_named_and_left_as_it_is(here, faces, name, folder):
+    Path(name).parent.mkdir(exist_ok=True)
     Path(name).write_bytes(b"my own notes\n\xff")
-    with pytest.raises(OSError, match=f"{name} is not srez's"), _claimed(faces, train_dir="."):
+    [there] = os.listdir()
+    with pytest.raises(OSError, match=f"{there} is not srez's"), _claimed(faces, **{folder: "."}):
         pass
     assert Path(name).read_bytes() == b"my own notes\n\xff"
-    assert sorted(os.listdir()) == [name]
-
-
-def test_a_folder_of_others_under_a_checkpoints_name_is_named_and_left(here, faces):
-    Path("photos", "batch000001").mkdir(parents=True)
-    Path("photos", "batch000001", "me.jpg").write_text("me")
-    refused = pytest.raises(OSError, match="photos/batch000001 is not srez's")
-    with refused, _claimed(faces, checkpoint_dir="photos"):
-        pass
-    assert Path("photos", "batch000001", "me.jpg").exists()
+    assert os.listdir() == [there]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
