@@ -78,6 +78,12 @@ def test_no_module_has_more_than_350_lines(name):
     assert len((ROOT / name).read_text().splitlines()) <= 350
 
 
+def test_no_two_classes_share_a_name():
+    trees = [ast.parse((ROOT / name).read_text()) for name in NAMES]
+    classes = [each.name for tree in trees for each in tree.body if isinstance(each, ast.ClassDef)]
+    assert sorted(classes) == sorted(set(classes))
+
+
 @pytest.mark.parametrize("package", sorted(ROOT.glob("srez/**/")), ids=lambda path: path.name)
 def test_no_package_has_more_than_eight_modules(package):
     assert len(list(package.glob("[!_]*.py"))) <= 8

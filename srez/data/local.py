@@ -9,7 +9,7 @@ from pathlib import Path
 from srez import files
 
 
-class File:
+class LocalFile:
     """A file, open for reading; `stream` is a binary file, `size` is in bytes.
 
     `stamp`, a list of whole numbers, tells a changed file. Raises OSError: it can't be opened.
@@ -32,6 +32,7 @@ class File:
             return self.stream.read(count)
 
 
+open_file = LocalFile
 exists = os.path.exists
 is_folder = os.path.isdir
 is_file = os.path.isfile  # a regular file, or a link to one: reading a pipe would never end

@@ -34,7 +34,7 @@ def find_parts(dataset):
     paths = [path for word in words for path in _expanded(word)]
     if not paths:
         raise FileNotFoundError(f"--dataset={dataset} names nothing: {ADVICE}")
-    opened = functools.lru_cache(_OPEN_ZIPS)(lambda path: _files_of(path).File(path))
+    opened = functools.lru_cache(_OPEN_ZIPS)(lambda path: _files_of(path).open_file(path))
     list_in = functools.cache(_list_in)  # many zips in a folder share one list
     return [_part(path, list_in, opened) for path in dict.fromkeys(paths)]
 

@@ -9,8 +9,8 @@ import tensorflow as tf
 from srez.files import MAX_BYTES, printable
 
 
-class File:
-    """A file, open for reading, as data.local.File."""
+class RemoteFile:
+    """A file, open for reading, as data.local.LocalFile."""
 
     def __init__(self, path):
         self._path = path
@@ -24,6 +24,9 @@ class File:
         with _os_errors(self._path), self._lock:
             self.stream.seek(offset)
             return self.stream.read(count)
+
+
+open_file = RemoteFile
 
 
 def exists(path):

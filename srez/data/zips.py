@@ -79,7 +79,7 @@ def list_zip(file, path):
 
 
 def read_zipped(file, name, entry):
-    """The bytes of an Entry of a File (of data.local or data.remote), stored or deflated.
+    """The bytes of an Entry of an open file, of data.local or data.remote; stored or deflated.
 
     Raises:
         OSError: it is damaged, encrypted, larger than MAX_BYTES or not as large as the zip says;

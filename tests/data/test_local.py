@@ -1,7 +1,7 @@
 import os
 
 import srez.data.local
-from srez.data.local import File
+from srez.data.local import LocalFile
 
 
 def _make(folder, *names):
@@ -12,7 +12,7 @@ def _make(folder, *names):
 
 def test_a_file_is_closed_with_its_last_use(tmp_path):
     _make(tmp_path, "file")
-    file = File(tmp_path / "file")
+    file = LocalFile(tmp_path / "file")
     stream = file.stream
     assert not stream.closed
     del file
@@ -23,7 +23,7 @@ def test_the_stamp_tells_a_changed_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"one")
     stamps = [srez.data.local.stamp(path)]
-    assert (File(path).stamp, File(path).size) == (stamps[0], 3)
+    assert (LocalFile(path).stamp, LocalFile(path).size) == (stamps[0], 3)
     os.utime(path, ns=(0, 10**18))
     stamps.append(srez.data.local.stamp(path))
     path.write_bytes(b"three")

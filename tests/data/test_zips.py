@@ -1,12 +1,13 @@
 import io
 import struct
+import tracemalloc
 import zipfile
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srez.data.local import File
+from srez.data.local import LocalFile
 from srez.data.zips import list_zip, read_zipped
 from tests.odd_files import zipped
 
@@ -17,7 +18,7 @@ def _entries(path):
 
 
 def _contents(path):
-    file = File(path)
+    file = LocalFile(path)
     return [(entry.name, read_zipped(file, entry.name, entry)) for entry in _entries(path)]
 
 
@@ -59,12 +60,24 @@ def test_an_entry_beyond_4_gib_is_read(tmp_path, shift):
 
 def test_a_zip_cut_off_while_it_is_read_is_damaged(tmp_path):
     path = zipped(tmp_path / "a.zip", [("a.jpg", b"first" * 99), ("b.jpg", b"second" * 99)])
-    file, entries = File(path), _entries(path)
+    file, entries = LocalFile(path), _entries(path)
     for size in (200, 40, 10, 0):
         path.write_bytes(path.read_bytes()[:size])
         for entry in entries:
             with pytest.raises(OSError, match="^a name: the zip's entry is"):
                 read_zipped(file, "a name", entry)
+
+
+def test_no_more_is_unpacked_than_the_zip_says(tmp_path):
+    path = zipped(tmp_path / "a.zip", [("a.jpg", bytes(2**25))], zipfile.ZIP_DEFLATED)
+    [entry] = _entries(path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(OSError, match="^a.jpg: the zip's entry is not as large as the zip"):
+            read_zipped(LocalFile(path), "a.jpg", entry._replace(size=100))
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_long_extra_field_in_front_of_the_data_is_skipped(tmp_path):

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from unittest.mock import Mock
 
 import numpy as np
@@ -15,7 +14,7 @@ import srez.drawn.faces
 from srez.drawn.faces import draw_face, sample_faces
 from srez.pictures.geometry import celeba_box
 from srez.pictures.image import read_image
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT, until
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +100,7 @@ def test_a_failed_drawing_leaves_nothing(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-PATIENCE = 60  # seconds, on a busy machine: in many more the drawing would not be done
+# So many that they would not be done in PATIENCE.
 DRAW = "from srez.drawn.faces import sample_faces; sample_faces({!r}, count=50_000)"
 
 
@@ -110,20 +109,18 @@ def drawing(tmp_path):
     """A process group that draws into tmp_path, where all its processes are at work."""
     command = [sys.executable, "-c", DRAW.format(str(tmp_path))]
     with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as process:
-        while not list(tmp_path.glob(".faces-*/*/*.jpg")):
-            time.sleep(0.05)
+        until(lambda: list(tmp_path.glob(".faces-*/*/*.jpg")))
         yield process
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait_for_an_empty_group(group):
-    end = time.monotonic() + PATIENCE
-    with contextlib.suppress(ProcessLookupError):
-        while time.monotonic() < end:
-            os.killpg(group, 0)
-            time.sleep(0.05)
-        raise AssertionError("processes outlive their parent")
+def _is_empty(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def test_ctrl_c_ends_the_drawing_at_once(drawing, tmp_path):
@@ -131,13 +128,13 @@ def test_ctrl_c_ends_the_drawing_at_once(drawing, tmp_path):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(drawing.pid, signal.SIGINT)
     assert drawing.wait(timeout=PATIENCE) == -signal.SIGINT
-    _wait_for_an_empty_group(drawing.pid)
+    until(lambda: _is_empty(drawing.pid))
 
 
 def test_a_killed_drawing_leaves_no_process(drawing):
     drawing.kill()
     drawing.wait()
-    _wait_for_an_empty_group(drawing.pid)
+    until(lambda: _is_empty(drawing.pid))
 
 
 def test_a_folder_that_cant_be_written_is_an_error_here_too(tmp_path):
