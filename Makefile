@@ -1,5 +1,5 @@
 # make run: a face made sharp, a first training and its video.  make test: the whole suite;
-# make test-fast: without the tests that train anew.
+# make test-fast: without the slow tests.
 
 PYTHON ?= python3
 TRAIN_TIME ?= 3

@@ -39,7 +39,13 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items):
-    """Sorts tests by their files: the LONGEST, then the others as they are."""
+    """Sorts tests by their files: the LONGEST, then the others as they are.
+
+    What needs a trained run is slow, for without the slow ones nobody waits for its training.
+    """
+    for item in items:
+        if {"trained", "trained_small"} & set(item.fixturenames):
+            item.add_marker("slow")
     names = [f"test_{name}" for name in LONGEST.split()]
     items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else 99)
 

@@ -108,6 +108,7 @@ def test_the_l1_loss_is_zero_for_an_output_that_downscales_to_the_input():
     assert float(srez_model.l1_loss(generated, low_res)) == pytest.approx(0.0, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_the_arithmetic_agrees_with_the_original(capsys):
     assert oracle.main(["oracle"]) == 0
     assert json.loads(capsys.readouterr().out).keys() == oracle.LIMITS.keys()

@@ -39,6 +39,7 @@ def test_the_page_gives_the_same_files_as_the_command_line(page, here, fidelity)
     assert Path(whole).read_bytes() == Path("result_photo.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_page_gives_the_pixels_of_the_onnx_export(page, here):
     [small] = to_uint8(np.asarray(shrink(celeba_box(np.asarray(draw_face(1, 0)))[None] / 255, 16)))
     write_image("small.png", small)

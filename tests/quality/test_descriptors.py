@@ -22,6 +22,7 @@ def test_the_eyes_are_found_at_any_size_of_the_photo(side):
     np.testing.assert_allclose(eyes * 512 / side, EYES, atol=1)
 
 
+@pytest.mark.slow
 def test_a_face_of_24_pixels_is_found_in_a_photo_of_a_thousand():
     photo = _resized(data.coffee()[:, 100:500], 1000).copy()
     photo[400:487, 700:787] = _resized(data.astronaut(), 87)
