@@ -29,7 +29,7 @@ from srez.run.weights import choose_weights
 from srez_input import Batches
 from tests.conftest import PATIENCE, SMALL, assert_same_bits, small_config, train_arguments
 
-# Nearly all train anew; what of is no matter.
+# Nearly all train anew: small networks, for they are about the run.
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small")]
 
 MODERN = {"recipe": "modern", "precision": "bfloat16", "l1_batches": 50, "train_batches": 100}
@@ -61,8 +61,8 @@ def _interrupt_without_a_reader(process, folder):
 
 
 TERM, HANG_UP = (functools.partial(_signal, number=n) for n in (signal.SIGTERM, signal.SIGHUP))
-STOPS = [TERM, _kill_while_writing, _interrupt_without_a_reader, HANG_UP]
 KILLS = [_kill_while_writing, lambda process, _: process.kill()]
+STOPS = [TERM, *KILLS, _interrupt_without_a_reader, HANG_UP]
 
 
 @pytest.mark.parametrize(
