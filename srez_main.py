@@ -46,11 +46,11 @@ except ModuleNotFoundError as error:
 
 def train(options):
     """Train a network."""
-    if options.workers > 1 or options.cores:
+    if options.workers > 1:
         from srez.parallel.launch import launch
 
-        worker = dataclasses.replace(options, workers=1, cores=0).arguments()
-        return launch([sys.executable, *program(), *worker], options.workers, options.cores)
+        worker = dataclasses.replace(options, workers=1).arguments()
+        return launch([sys.executable, *program(), *worker], options.workers)
     load_tensorflow(options.log_device_placement)
     import srez_train
 

@@ -173,9 +173,6 @@ class Options:
     )
 
     workers: int = _machines(1, values.whole(1), "Processes on this machine that train together.")
-    cores: int = _machines(
-        0, values.whole(0), "Cores that each worker is bound to (Linux). 0: any."
-    )
     strategy: str = _machines(
         "auto",
         values.one_of("auto", "mirrored", "multi_worker", "none"),

@@ -24,10 +24,6 @@ from tests.small import shrink
 ROOT = Path(__file__).parents[1]
 SMALL = ROOT / "tests" / "small.py"  # srez_main.py with small networks
 MAIN = ROOT / "srez_main.py"
-on_linux = pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity"),
-    reason="macOS and Windows can't bind a process to cores: --cores is refused there",
-)
 FACES = 24
 PATIENCE = 60  # seconds, on a busy machine
 # What takes longest comes first: so at the end no process waits for another.

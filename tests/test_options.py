@@ -113,7 +113,9 @@ def test_options_that_contradict_each_other_are_refused(flags, words):
 
 
 def test_the_command_line_of_options_gives_these_options():
-    options = Options(run="train", dataset="a b,c", ema=0.1, resume=False, train_time=0.05, cores=2)
+    options = Options(
+        run="train", dataset="a b,c", ema=0.1, resume=False, train_time=0.05, workers=2
+    )
     assert "--resume=False" in options.arguments()
     assert parse(["srez_main.py", *options.arguments()], srez_main.MODES) == options
     assert Options().arguments() == ["--train_time=20.0"]

@@ -23,25 +23,24 @@ _console = threading.Lock()
 class Child(contextlib.AbstractContextManager):
     """A process that runs `command`, with `environment` added to ours.
 
-    It is bound to the set `cores` if given. It has a process group of its own, so that only we pass
-    Ctrl-C on to it. Its output goes to ours line by line, with "[name] " in front. A context
-    manager: at the end it is killed, with all that it started.
+    It has a process group of its own, so that only we pass Ctrl-C on to it. Its output goes to ours
+    line by line, with "[name] " in front. A context manager: at the end it is killed, with all that
+    it started.
     """
 
-    def __init__(self, name, command, environment=None, cores=None):
+    def __init__(self, name, command, environment=None):
         self.name = name
         self.last = collections.deque(maxlen=LAST_LINES)
-        with _bound_to(cores) if cores else contextlib.nullcontext():
-            self.process = subprocess.Popen(
-                command,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"} | (environment or {}),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                process_group=0,
-            )
+        self.process = subprocess.Popen(
+            command,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | (environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            process_group=0,
+        )
         self.streams = [self.process.stdout, self.process.stderr]
         self._readers = [
             threading.Thread(target=self._pass_on, args=pair, daemon=True)
@@ -113,14 +112,3 @@ def guarded(children, kill_after):
         yield
     finally:
         guard.communicate(b"\n")
-
-
-@contextlib.contextmanager
-def _bound_to(cores):
-    # A process inherits the cores of the thread that starts it.
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)

@@ -19,32 +19,30 @@ SIGNALS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [
 STOPPED = {128 + number for number in SIGNALS}  # statuses of a worker that saved and ended
 
 
-def launch(command, workers, cores=0, *, grace=GRACE, kill_after=KILL_AFTER):
+def launch(command, workers, *, grace=GRACE, kill_after=KILL_AFTER):
     """Runs `command`, a list of words, in so many `workers`, and makes them one cluster.
 
-    Each worker is bound to so many `cores` of its own (0: to none). If one dies, the others get
-    `grace` seconds, then SIGTERM, and `kill_after` seconds later SIGKILL. SIGNALS are passed on to
-    the workers; a second one kills them.
+    If one dies, the others get `grace` seconds, then SIGTERM, and `kill_after` seconds later
+    SIGKILL. SIGNALS are passed on to the workers; a second one kills them.
 
     Returns the exit status: 0 if that of all workers is 0, else that of the first which failed.
-    Raises OSError if there are too few cores, if this process is a worker, or if none can start.
+    Raises OSError if this process is a worker, or if none can start.
     """
     if os.name == "nt":
-        raise OSError("--workers and --cores need Linux or macOS: leave them out")
+        raise OSError(f"--workers={workers} needs Linux or macOS: leave it out")
     if os.environ.get("TF_CONFIG"):
         raise OSError(
             f"--workers={workers} starts processes on this machine, but TF_CONFIG says that this "
-            "one belongs to a cluster already: leave out --workers and --cores"
+            "one belongs to a cluster already: leave out --workers"
         )
-    shares = _shares(workers, cores)
     addresses = [f"localhost:{port}" for port in free_ports(workers)]
     trainers = []
     came = []
     with handled(lambda number, _: came.append(number)), contextlib.ExitStack() as stack:
-        for index, share in enumerate(shares):
+        for index in range(workers):
             task = {"type": "worker", "index": index}
             config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-            child = Child(str(index), command, {"TF_CONFIG": config}, share)
+            child = Child(str(index), command, {"TF_CONFIG": config})
             trainers.append(stack.enter_context(child))
         with guarded(trainers, kill_after):
             first = _watch(trainers, came, grace, kill_after)
@@ -72,21 +70,6 @@ def handled(handler):
     finally:
         for number, before in previous.items():
             signal.signal(number, before)
-
-
-def _shares(workers, cores):
-    """The set of cores for each worker, or None for each."""
-    if not cores:
-        return [None] * workers
-    if not hasattr(os, "sched_setaffinity"):
-        raise OSError("--cores needs Linux: this system binds no process to cores; leave it out")
-    ours = sorted(os.sched_getaffinity(0))
-    if workers * cores > len(ours):
-        raise OSError(
-            f"--workers={workers} with --cores={cores} needs {workers * cores} cores, and "
-            f"{len(ours)} are there: lower one of them"
-        )
-    return [set(ours[index * cores : (index + 1) * cores]) for index in range(workers)]
 
 
 def free_ports(count):

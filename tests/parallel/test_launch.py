@@ -11,7 +11,7 @@ import time
 import pytest
 
 from srez.parallel.launch import free_ports, launch
-from tests.conftest import ROOT, on_linux, run_main
+from tests.conftest import ROOT, run_main
 
 # What a stand-in for the trainer does, by its first option. `me` is the worker's number.
 STAND_IN = """
@@ -222,29 +222,6 @@ def test_what_a_worker_leaves_behind_is_killed(start):
     pids = _ready(process)
     _end(process, 0)
     _wait_for_the_end_of(pids)
-
-
-@on_linux
-def test_each_worker_is_bound_to_cores_of_its_own(program, capfd):
-    ours = os.sched_getaffinity(0)
-    show = program("print(*os.sched_getaffinity(0))")
-    assert launch(show, len(ours), 1) == 0
-    lines = [line.split() for line in capfd.readouterr().out.splitlines()]
-    assert {int(core) for _, core in lines} == ours
-    assert os.sched_getaffinity(0) == ours
-
-
-def test_where_no_process_can_be_bound_cores_are_refused(program, monkeypatch):
-    monkeypatch.delattr(os, "sched_setaffinity", raising=False)  # as on macOS
-    with pytest.raises(OSError, match="^--cores needs Linux"):
-        launch(program(""), 1, 1)
-
-
-@on_linux
-def test_too_few_cores_are_said_with_both_numbers():
-    said = r"^--workers=1000 with --cores=2 needs 2000 cores, and \d+ are there: lower one of them$"
-    with pytest.raises(OSError, match=said):
-        launch([], 1000, 2)
 
 
 def test_a_worker_starts_no_workers(monkeypatch):
