@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import importlib.util
 import os
+import signal
 import sys
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -164,9 +165,20 @@ def main(argv):
         return 1
 
 
+def interrupt(*_):
+    """Handles a first Ctrl-C: it raises KeyboardInterrupt, and a second one ends the process.
+
+    Within a pool of threads a second exception could leave a lock held for ever.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise KeyboardInterrupt
+
+
 def start():
     """Runs this process's command line, on a console that never stops it; returns the status."""
     guard_console()
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # a shell's & ignores it
+        signal.signal(signal.SIGINT, interrupt)
     try:
         return main(sys.argv)
     finally:

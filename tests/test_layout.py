@@ -60,6 +60,7 @@ def test_srez_main_imports_a_modes_room_only_when_that_mode_runs():
         "gc",
         "importlib.util",
         "os",
+        "signal",
         "sys",
         "srez.console",
         "srez.flags",

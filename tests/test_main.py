@@ -1,4 +1,5 @@
 import gc
+import signal
 import sys
 from unittest.mock import Mock
 
@@ -93,11 +94,30 @@ def test_packing_a_folder_does_without_tensorflow(here, faces, capsys, monkeypat
     assert "--dataset 'shards/faces-*.zip'" in capsys.readouterr().out
 
 
-def test_at_the_end_no_garbage_is_looked_for(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["srez_main.py"])
+@pytest.fixture
+def started(monkeypatch):
+    """What `start` does to this process is undone."""
     monkeypatch.setattr(srez_main, "guard_console", lambda: None)
-    try:
-        assert srez_main.start() == 0
-        assert gc.get_freeze_count() > 1000
-    finally:
-        gc.unfreeze()
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+    gc.unfreeze()
+
+
+def test_at_the_end_no_garbage_is_looked_for(started, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["srez_main.py"])
+    assert srez_main.start() == 0
+    assert gc.get_freeze_count() > 1000
+
+
+def test_a_second_ctrl_c_ends_the_process(started, monkeypatch):
+    monkeypatch.setattr(srez_main, "main", lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        srez_main.start()
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+
+
+def test_an_ignored_ctrl_c_stays_ignored(started, monkeypatch):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    monkeypatch.setattr(srez_main, "main", lambda _: signal.raise_signal(signal.SIGINT))
+    srez_main.start()

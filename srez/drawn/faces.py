@@ -1,6 +1,5 @@
 """The built-in sample faces: drawn, not photographed, for training without any download."""
 
-import concurrent.futures
 import contextlib
 import multiprocessing
 import os
@@ -8,6 +7,7 @@ import shutil
 import signal
 import tempfile
 import threading
+from multiprocessing import connection
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ NOTICE = """\
 *** https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"""
 VERSION = 1  # part of the folder's name: raise it when the drawing changes
 COUNT = 2000
+POLL = 0.2  # seconds between two looks at how many are drawn
 
 
 def draw_face(seed, index):
@@ -50,36 +51,51 @@ def sample_faces(cache=".cache", seed=0, count=COUNT):
 
 
 def _draw_all(folder, seed, count):
-    """Draws the faces in a process per core. None of them outlives this one."""
-    # Not forked: TensorFlow's threads may run in this process.
-    context = multiprocessing.get_context("spawn")
-    with (
-        concurrent.futures.ProcessPoolExecutor(os.cpu_count(), context, _end_with_parent) as pool,
-        tqdm.tqdm(total=count, unit=" faces", disable=None, dynamic_ncols=True) as bar,
-    ):
-        try:
-            with _ctrl_c_is_for_the_parent():
-                jobs = [pool.submit(_draw, folder, seed, number) for number in range(count)]
-            for job in concurrent.futures.as_completed(jobs):
-                job.result()
-                bar.update()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    """Draws the faces in a process per core. None of them outlives this one.
+
+    Raises OSError: a face can't be written, or a process was killed.
+    """
+    # Not forked: TensorFlow's threads may run in this process. And no pool: a second Ctrl-C within
+    # one can leave a lock held for ever (concurrent.futures takes one for each face).
+    context, processes = multiprocessing.get_context("spawn"), os.cpu_count()
+    errors = context.SimpleQueue()
+    shares = [range(first, count, processes) for first in range(processes)]
+    workers = [
+        context.Process(target=_draw, args=(folder, seed, share, errors), daemon=True)
+        for share in shares
+    ]
+    try:
+        with _ctrl_c_is_for_the_parent():
+            for worker in workers:
+                worker.start()
+        with tqdm.tqdm(total=count, unit=" faces", disable=None, dynamic_ncols=True) as bar:
+            while errors.empty() and any(worker.is_alive() for worker in workers):
+                connection.wait([worker.sentinel for worker in workers if worker.is_alive()], POLL)
+                bar.update(len(os.listdir(folder)) - bar.n)
+    finally:
+        for worker in workers:
+            if worker.pid:
+                worker.terminate()
+                worker.join()
+    if not errors.empty():
+        raise errors.get()
+    if any(worker.exitcode for worker in workers):
+        raise OSError("a process that draws sample faces was killed: start again")
 
 
-def _draw(folder, seed, number):
-    draw_face(seed, number).save(Path(folder, f"{number:06d}.jpg"), quality=95)
+def _draw(folder, seed, numbers, errors):
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        for number in numbers:
+            draw_face(seed, number).save(Path(folder, f"{number:06d}.jpg"), quality=95)
+    except OSError as error:
+        errors.put(error)
 
 
 def _end_with_parent():
     """Ends this process as soon as that which has started it is gone, killed for example."""
-
-    def wait():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 @contextlib.contextmanager

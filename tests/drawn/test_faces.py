@@ -1,9 +1,11 @@
 import contextlib
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from unittest.mock import Mock
 
 import numpy as np
@@ -94,7 +96,7 @@ def test_a_faster_process_is_no_error(tmp_path):
 
 def test_a_failed_drawing_leaves_nothing(tmp_path, monkeypatch):
     wait = Mock(side_effect=KeyboardInterrupt)
-    monkeypatch.setattr("concurrent.futures.as_completed", wait)
+    monkeypatch.setattr(srez.drawn.faces.connection, "wait", wait)
     with pytest.raises(KeyboardInterrupt):
         sample_faces(tmp_path, count=2)
     assert os.listdir(tmp_path) == []
@@ -127,6 +129,7 @@ def test_ctrl_c_ends_the_drawing_at_once(drawing, tmp_path):
     for _ in range(2):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(drawing.pid, signal.SIGINT)
+        time.sleep(0.02)  # the second comes while the first is heeded
     assert drawing.wait(timeout=PATIENCE) == -signal.SIGINT
     until(lambda: _is_empty(drawing.pid))
 
@@ -137,10 +140,23 @@ def test_a_killed_drawing_leaves_no_process(drawing):
     until(lambda: _is_empty(drawing.pid))
 
 
-def test_a_folder_that_cant_be_written_is_an_error_here_too(tmp_path):
-    missing = tmp_path / "missing"
-    with pytest.raises(OSError, match=os.strerror(errno.ENOENT)):
-        srez.drawn.faces._draw_all(missing / "faces", 0, 2)
+def test_a_face_that_cant_be_written_is_an_error_here_too(tmp_path):
+    (tmp_path / "000001.jpg").mkdir()
+    with pytest.raises(OSError, match=os.strerror(errno.EISDIR)):
+        srez.drawn.faces._draw_all(tmp_path, 0, 50_000)
+
+
+def test_a_process_that_was_killed_is_an_error_here_too(tmp_path, monkeypatch):
+    wait = srez.drawn.faces.connection.wait
+
+    def killing(*arguments):
+        for child in multiprocessing.active_children():
+            child.kill()
+        return wait(*arguments)
+
+    monkeypatch.setattr(srez.drawn.faces.connection, "wait", killing)
+    with pytest.raises(OSError, match="was killed: start again"):
+        srez.drawn.faces._draw_all(tmp_path, 0, 2)
 
 
 @pytest.mark.skipif(
