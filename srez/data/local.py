@@ -16,8 +16,7 @@ class LocalFile:
     """
 
     def __init__(self, path):
-        # No "with", for it stays open as long as this object lives: then finalize closes it.
-        self.stream = open(path, "rb")  # noqa: SIM115, as said above
+        self.stream = open(path, "rb")  # noqa: SIM115, it stays open as long as this object lives
         weakref.finalize(self, self.stream.close)
         self.stamp = _stamp(os.fstat(self.stream.fileno()))
         self.size = self.stamp[0]

@@ -69,9 +69,11 @@ def _draw_all(folder, seed, count):
             for worker in workers:
                 worker.start()
         with tqdm.tqdm(total=count, unit=" faces", disable=None, dynamic_ncols=True) as bar:
-            while errors.empty() and any(worker.is_alive() for worker in workers):
-                connection.wait([worker.sentinel for worker in workers if worker.is_alive()], POLL)
+            while living := [worker.sentinel for worker in workers if worker.is_alive()]:
+                connection.wait(living, POLL)
                 bar.update(len(os.listdir(folder)) - bar.n)
+                if not errors.empty():  # the others need not go on
+                    break
     finally:
         for worker in workers:
             if worker.pid:

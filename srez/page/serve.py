@@ -122,7 +122,7 @@ class Page:
         self.asked.wait(SHOWN_SECONDS)
         try:
             load_tensorflow()
-            from srez.photo import output  # noqa: F401, with all that needs TensorFlow
+            from srez.photo import output  # noqa: F401, so that no visitor waits for it
 
             for size in self.networks.sizes:
                 self.networks.of(size, "on")

@@ -28,12 +28,12 @@ class Child(contextlib.AbstractContextManager):
     it started.
     """
 
-    def __init__(self, name, command, environment=None):
+    def __init__(self, name, command, environment):
         self.name = name
         self.last = collections.deque(maxlen=LAST_LINES)
         self.process = subprocess.Popen(
             command,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"} | (environment or {}),
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -267,9 +267,8 @@ def test_what_gradio_offers_beyond_the_page_is_closed(attacked):
             assert attacked.http.request(method, path, json={}).status_code == 404, path
 
 
+@pytest.mark.parametrize("attacked", [PASSWORD], indirect=True)
 def test_without_the_password_only_the_login_is_there(attacked):
-    if not attacked.demo.app.auth:
-        pytest.skip("no password")  # the page is attacked with one and without
     with httpx.Client(base_url=attacked.http.base_url, trust_env=False) as stranger:
         paths = (f"file={attacked.folder}/drawn.png", "info", "heartbeat/abc", "upload_progress")
         for path in (*paths, "queue/data?session_hash=abc"):

@@ -13,9 +13,8 @@ from tests.conftest import FACES
 
 
 @pytest.fixture
-def folder(faces, tmp_path):
+def folder(folder):
     """A copy of the faces; picture 3 is broken."""
-    folder = shutil.copytree(faces, tmp_path / "faces")
     (folder / "03.jpg").write_text("broken")
     return folder
 

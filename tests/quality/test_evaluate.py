@@ -102,8 +102,7 @@ def _repeating(low_res, training):
     return np.repeat(np.repeat(low_res, 4, axis=1), 4, axis=2)
 
 
-def test_bad_test_pictures_are_left_out_and_listed(faces, tmp_path, monkeypatch):
-    folder = shutil.copytree(faces, tmp_path / "faces")
+def test_bad_test_pictures_are_left_out_and_listed(folder, monkeypatch):
     (folder / "01.jpg").write_text("no picture")
     monkeypatch.setattr(srez.quality.evaluate, "CHUNK", 2)
     monkeypatch.setattr(srez.quality.descriptors, "missing", lambda: "get it")
